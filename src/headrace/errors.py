@@ -1,0 +1,174 @@
+"""Every error that Headrace raises on purpose, as one tree.
+
+    HeadraceError                 INTERNAL_ERROR            500
+    ├── InvalidRequest            INVALID_PARAMETER_VALUE   400
+    │   ├── FilterSyntaxError     INVALID_PARAMETER_VALUE   400
+    │   ├── UnsatisfiableRange    INVALID_PARAMETER_VALUE   416
+    │   └── PayloadTooLarge       INVALID_PARAMETER_VALUE   413
+    ├── Unauthenticated           UNAUTHENTICATED           401
+    ├── PermissionDenied          PERMISSION_DENIED         403
+    ├── NotFound                  RESOURCE_DOES_NOT_EXIST   404
+    │   └── EndpointNotFound      ENDPOINT_NOT_FOUND        404
+    ├── MethodNotAllowed          BAD_REQUEST               405
+    ├── AlreadyExists             RESOURCE_ALREADY_EXISTS   400
+    ├── InvalidState              INVALID_STATE             409
+    ├── TooManyRequests           REQUEST_LIMIT_EXCEEDED    429
+    └── Unavailable               TEMPORARILY_UNAVAILABLE   503
+
+The codes are those of MLflow's REST protocol; the statuses are what its clients map them to,
+except INVALID_STATE: there it is a 500, which the client retries for four minutes though the
+answer cannot change. `error_from_code` turns an answer back into the same exception, so that
+the SDK raises over HTTP what it raises on a database.
+"""
+
+from __future__ import annotations
+
+
+class HeadraceError(Exception):
+    """Base of all errors raised on purpose; `message` is written for the person who caused it."""
+
+    error_code = "INTERNAL_ERROR"
+    http_status = 500
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def get_http_status_code(self) -> int:
+        """The HTTP status this error answers with (MLflow's name for it)."""
+        return self.http_status
+
+
+class InvalidRequest(HeadraceError):
+    """A value is missing, malformed or out of bounds; names the field and what was expected."""
+
+    error_code = "INVALID_PARAMETER_VALUE"
+    http_status = 400
+
+
+class FilterSyntaxError(InvalidRequest):
+    """A filter or order_by text is wrong at `position` (0-based offset into `text`)."""
+
+    def __init__(self, message: str, text: str = "", position: int = 0) -> None:
+        super().__init__(_point_at(message, text, position) if text else message)
+        self.text = text
+        self.position = position
+
+
+class UnsatisfiableRange(InvalidRequest):
+    """A Range header asks for bytes that the file does not have."""
+
+    http_status = 416
+
+
+class PayloadTooLarge(InvalidRequest):
+    """A body or header is larger than the server takes."""
+
+    http_status = 413
+
+
+class Unauthenticated(HeadraceError):
+    """No credentials, or wrong ones."""
+
+    error_code = "UNAUTHENTICATED"
+    http_status = 401
+
+
+class PermissionDenied(HeadraceError):
+    """The caller is known, but may not do this."""
+
+    error_code = "PERMISSION_DENIED"
+    http_status = 403
+
+
+class NotFound(HeadraceError):
+    """The named thing does not exist (or was deleted)."""
+
+    error_code = "RESOURCE_DOES_NOT_EXIST"
+    http_status = 404
+
+
+class EndpointNotFound(NotFound):
+    """No such path on this server."""
+
+    error_code = "ENDPOINT_NOT_FOUND"
+
+
+class MethodNotAllowed(HeadraceError):
+    """The path exists, but not with this HTTP method."""
+
+    error_code = "BAD_REQUEST"
+    http_status = 405
+
+
+class AlreadyExists(HeadraceError):
+    """Something with this name is there already."""
+
+    error_code = "RESOURCE_ALREADY_EXISTS"
+    http_status = 400
+
+
+class InvalidState(HeadraceError):
+    """The thing exists, but is in a state that does not allow this."""
+
+    error_code = "INVALID_STATE"
+    http_status = 409
+
+
+class TooManyRequests(HeadraceError):
+    """The server is at its limit; try again after `retry_after` seconds."""
+
+    error_code = "REQUEST_LIMIT_EXCEEDED"
+    http_status = 429
+
+
+class Unavailable(HeadraceError):
+    """The server cannot do it now (disk full, database gone); the same call may work later."""
+
+    error_code = "TEMPORARILY_UNAVAILABLE"
+    http_status = 503
+
+
+def error_from_code(code: str, message: str, http_status: int) -> HeadraceError:
+    """The exception that an answer with this error code and status stands for."""
+    family = _BY_CODE.get(code) or _BY_STATUS.get(http_status, HeadraceError)
+    error = family(message)
+    error.error_code = code or family.error_code
+    error.http_status = http_status
+    return error
+
+
+def _point_at(message: str, text: str, position: int) -> str:
+    line_start = text.rfind("\n", 0, position) + 1
+    line = text[line_start:].split("\n", 1)[0]
+    return f"{message}\n  {line}\n  {' ' * (position - line_start)}^"
+
+
+_FAMILIES: tuple[type[HeadraceError], ...] = (
+    InvalidRequest,
+    Unauthenticated,
+    PermissionDenied,
+    NotFound,
+    EndpointNotFound,
+    AlreadyExists,
+    InvalidState,
+    TooManyRequests,
+    Unavailable,
+)
+_BY_CODE: dict[str, type[HeadraceError]] = {
+    **{family.error_code: family for family in _FAMILIES},
+    "RESOURCE_CONFLICT": InvalidState,
+    "BAD_REQUEST": InvalidRequest,
+}
+
+_BY_STATUS: dict[int, type[HeadraceError]] = {
+    400: InvalidRequest,
+    401: Unauthenticated,
+    403: PermissionDenied,
+    404: NotFound,
+    405: MethodNotAllowed,
+    413: PayloadTooLarge,
+    416: UnsatisfiableRange,
+    429: TooManyRequests,
+    503: Unavailable,
+}
