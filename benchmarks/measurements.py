@@ -1,0 +1,109 @@
+"""The figures of one run: what is measured, what it should reach, and the samples."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.peers import Peer, Server
+
+OURS = "headrace"
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One row of the table.
+
+    ``targets`` says how many times better than each peer Headrace should be (for a time: how
+    many times shorter). ``at_most`` and ``at_least`` bound Headrace's own figure.
+    """
+
+    key: str
+    title: str
+    unit: str
+    higher_is_better: bool = False
+    targets: Mapping[str, float] = field(default_factory=dict)
+    at_most: float | None = None
+    at_least: float | None = None
+
+    def times_better(self, ours: float, theirs: float) -> float:
+        """How many times better ``ours`` is: above 1 is better, whichever way the unit runs."""
+        better, worse = (ours, theirs) if self.higher_is_better else (theirs, ours)
+        return better / worse if worse else float("inf")
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much work one run of the benchmark does."""
+
+    rounds: int
+    seconds: float
+    warm_up_s: float
+    repeats: int
+    large_search_runs: int
+    storage_points: int
+    artifact_bytes: int
+    peer_artifact_bytes: int
+    imports: int
+
+
+FULL = Effort(3, 4.0, 1.0, 9, 100_000, 1_000_000, 1 << 30, 1 << 28, 5)
+QUICK = Effort(1, 1.5, 0.5, 3, 5_000, 100_000, 1 << 27, 1 << 26, 2)
+
+
+@dataclass
+class Measurements:
+    """Samples by quantity and peer, and why some are missing."""
+
+    samples: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    failures: dict[str, dict[str, str]] = field(default_factory=dict)
+    durability: dict[str, str] = field(default_factory=dict)
+
+    def add(self, key: str, peer: str, value: float) -> None:
+        """Keep one sample."""
+        self.samples.setdefault(key, {}).setdefault(peer, []).append(value)
+
+    def fail(self, keys: Iterable[str], peer: str, reason: str) -> None:
+        """Note why these could not be measured; the first reason stays."""
+        for key in keys:
+            self.failures.setdefault(key, {}).setdefault(peer, reason)
+
+    def median(self, key: str, peer: str) -> float | None:
+        """The median of the samples, or None when nothing was measured."""
+        values = self.samples.get(key, {}).get(peer)
+        return statistics.median(values) if values else None
+
+
+@dataclass
+class Bench:
+    """What a figure may use: the peers asked for, a folder, how much effort, where to report."""
+
+    peers: Sequence[Peer]
+    folder: Path
+    effort: Effort
+    measurements: Measurements
+    say: Callable[[str], None]
+
+    def peer(self, name: str) -> Peer | None:
+        """The peer of that name, if it takes part."""
+        return next((peer for peer in self.peers if peer.name == name), None)
+
+
+@dataclass(frozen=True)
+class ServedFigure:
+    """A figure taken on each peer's running server, in every round."""
+
+    name: str
+    quantities: tuple[Quantity, ...]
+    measure: Callable[[Server, Effort], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class LoneFigure:
+    """A figure that starts what it needs by itself, once a run."""
+
+    name: str
+    quantities: tuple[Quantity, ...]
+    measure: Callable[[Bench], None]
