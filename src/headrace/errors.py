@@ -138,10 +138,15 @@ def error_from_code(code: str, message: str, http_status: int) -> HeadraceError:
     return error
 
 
+_SHOWN_AROUND = 100
+
+
 def _point_at(message: str, text: str, position: int) -> str:
-    line_start = text.rfind("\n", 0, position) + 1
-    line = text[line_start:].split("\n", 1)[0]
-    return f"{message}\n  {line}\n  {' ' * (position - line_start)}^"
+    start = max(text.rfind("\n", 0, position) + 1, position - _SHOWN_AROUND)
+    line = text[start : position + _SHOWN_AROUND].split("\n", 1)[0]
+    # What cannot be shown (NUL, half a surrogate pair: no JSON can hold it) keeps its column.
+    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
+    return f"{message}\n  {shown}\n  {' ' * (position - start)}^"
 
 
 _FAMILIES: tuple[type[HeadraceError], ...] = (
