@@ -146,6 +146,10 @@ format: $(VENV)/.dev ## let ruff put the code in order
 	@$(BIN)/ruff check --fix --quiet || true
 	@$(BIN)/ruff format
 
+.PHONY: docs
+docs: $(VENV)/.dev ## write the pages that are made from the program: settings, commands
+	@$(BIN)/python docs/reference/generate.py
+
 .PHONY: bench
 bench: $(VENV)/.dev .bench/mlflow/.installed .bench/fasttrackml/.installed ## measure against the peers
 	@$(BIN)/python -m benchmarks $(ARGS)

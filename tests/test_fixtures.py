@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import psutil
@@ -17,7 +18,7 @@ import pytest
 
 from tests.fixtures.child_process import start_child
 from tests.fixtures.postgres import PostgresServer
-from tests.fixtures.servers import RunningServer
+from tests.fixtures.servers import RunningServer, ServerLauncher
 
 
 def test_postgres_is_the_version_that_was_asked_for(
@@ -119,6 +120,18 @@ def test_a_server_that_is_late_is_reported_and_can_be_killed(
     assert time.monotonic() - started < 10
     server.kill()
     assert server.process.returncode == -signal.SIGKILL
+
+
+def test_start_server_starts_the_real_one_and_it_ends_when_told(
+    start_server: ServerLauncher, tmp_path: Path
+) -> None:
+    polite, rude = start_server(), start_server()
+    with urllib.request.urlopen(f"{polite.url}/health", timeout=10) as answer:
+        assert answer.status == 200
+    assert (tmp_path / "0.db").exists()
+    assert polite.stop() == 0
+    rude.kill()
+    assert rude.process.returncode == -signal.SIGKILL
 
 
 def test_settings_of_the_outside_are_not_seen() -> None:

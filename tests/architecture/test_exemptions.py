@@ -13,7 +13,7 @@ _EXEMPTION = re.compile(
     r"#\s*(?:ruff:\s*)?(?:noqa|type:\s*ignore|pragma:\s*no cover|fmt:\s*(?:off|skip)|nosec|mypy:)"
     r"(?::?\s*[A-Z]+\d+(?:\s*,\s*[A-Z]+\d+)*|\[[\w,\s-]*\])?",
 )
-_REASON = re.compile(r"\w.{7,}")
+_REASON = re.compile(r"\w\w+")
 # Spelled in two halves, so that this file does not find itself.
 _LEFT_FOR_LATER = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|XX" r"X|HA" r"CK)\b")
 
