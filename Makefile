@@ -168,10 +168,10 @@ system: ## install the Debian packages that some tests use
 	if [ -z "$$missing" ]; then echo "· all of them are here: $(SYSTEM)"; exit 0; fi; \
 	if ! command -v apt-get >/dev/null; then \
 		echo "· no apt-get here; please install yourself:$$missing"; exit 0; fi; \
-	as_root=""; [ "$$(id -u)" = 0 ] || as_root="sudo"; \
-	echo "· $$as_root apt-get update"; $$as_root apt-get update -qq || true; \
+	as_root=""; [ "$$(id -u)" = 0 ] || as_root="sudo "; \
+	echo "· $${as_root}apt-get update"; $$as_root apt-get update -qq || true; \
 	for package in $$missing; do \
-		echo "· $$as_root apt-get install $$package"; \
+		echo "· $${as_root}apt-get install $$package"; \
 		$$as_root env DEBIAN_FRONTEND=noninteractive \
 			apt-get install -y -qq --no-install-recommends "$$package" >/dev/null \
 		|| echo "· could not install $$package: the tests that use it will be skipped"; \
