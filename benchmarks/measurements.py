@@ -93,11 +93,16 @@ class Bench:
 
 @dataclass(frozen=True)
 class ServedFigure:
-    """A figure taken on each peer's running server, in every round."""
+    """A figure taken on each peer's running server, in every round.
+
+    ``writes`` marks those that depend on how durable a commit is: they are taken of the durable
+    variant of a peer too.
+    """
 
     name: str
     quantities: tuple[Quantity, ...]
     measure: Callable[[Server, Effort], dict[str, float]]
+    writes: bool = False
 
 
 @dataclass(frozen=True)

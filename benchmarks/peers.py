@@ -52,6 +52,7 @@ class Peer:
     requirements: tuple[str, ...] = ()
     pip_options: tuple[str, ...] = ()
     distribution = ""
+    writes_only = False  # a variant that reads as its original does
 
     @property
     def environment(self) -> Path:
@@ -188,6 +189,7 @@ class DurableFastTrackML(FastTrackML):
 
     name = "fasttrackml-durable"
     title = "FastTrackML, durable"
+    writes_only = True
 
     @property
     def environment(self) -> Path:

@@ -1,0 +1,36 @@
+"""One module a figure; this is the list of all, in the table's order."""
+
+from __future__ import annotations
+
+from benchmarks.figures import (
+    artifact,
+    create_run,
+    get_run,
+    history,
+    import_cost,
+    log_batch,
+    log_metric,
+    page,
+    postgresql,
+    search,
+    search_100k,
+    storage,
+)
+from benchmarks.measurements import LoneFigure, ServedFigure
+
+SERVED: tuple[ServedFigure, ...] = (
+    log_metric.FIGURE,
+    log_batch.FIGURE,
+    create_run.FIGURE,
+    get_run.FIGURE,
+    search.FIGURE,
+    page.FIGURE,
+    history.FIGURE,
+)
+ALONE: tuple[LoneFigure, ...] = (
+    postgresql.FIGURE,
+    search_100k.FIGURE,
+    storage.FIGURE,
+    import_cost.FIGURE,
+    artifact.FIGURE,
+)
