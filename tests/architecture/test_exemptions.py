@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from tests.architecture.source_tree import PythonFile, python_files, report, text_files
 
 _EXEMPTION = re.compile(
-    r"#\s*(?:ruff:\s*)?(?:noqa|type:\s*ignore|pragma:\s*no cover|fmt:\s*(?:off|skip)|nosec|mypy:)"
+    r"#\s*(?:ruff:\s*)?(?:noqa|type:\s*ignore|pragma:\s*no cover|nosec|mypy:)"
     r"(?::?\s*[A-Z]+\d+(?:\s*,\s*[A-Z]+\d+)*|\[[\w,\s-]*\])?",
 )
 _REASON = re.compile(r"\w\w+")
