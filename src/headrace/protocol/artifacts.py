@@ -82,6 +82,22 @@ class PartDone(Answer):
     url: str | None = None
 
 
+class ListUploadedParts(Request):
+    """Asks which parts of an upload have arrived, so that a client can go on with it."""
+
+    upload_id: str = ""
+
+    def __post_init__(self) -> None:
+        names.check_required("upload_id", self.upload_id)
+
+
+class UploadedParts(Answer):
+    """The parts of an upload that have arrived, by number."""
+
+    upload_id: str
+    parts: list[PartDone] = []
+
+
 class CompleteMultipartUpload(Request):
     """Makes one file of all parts."""
 
@@ -126,6 +142,13 @@ CREATE_UPLOAD = Endpoint(
     CreateMultipartUpload,
     MultipartUpload,
     "Start an upload in parts.",
+)
+LIST_PARTS = Endpoint(
+    "GET",
+    f"{_PROXY}/mpu/parts/{{artifact_path}}",
+    ListUploadedParts,
+    UploadedParts,
+    "List the parts of an upload that have arrived.",
 )
 COMPLETE_UPLOAD = Endpoint(
     "POST",

@@ -1,0 +1,188 @@
+"""A folder tree on local disk that nothing leads out of.
+
+Every path is walked one folder at a time by file descriptor, and no symbolic link is ever
+followed, so swapping a folder for a link in the middle of a call gains nothing. The tree keeps
+its own things under `.headrace`: files on their way in and on their way out, on the same file
+system as everything else, so that a rename is atomic.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from headrace.artifacts.paths import RESERVED
+from headrace.errors import HeadraceError, InvalidRequest, InvalidState, NotFound, Unavailable
+
+_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# O_NONBLOCK: opening a named pipe that somebody put there must not wait for its other end.
+_FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_WALKS: Final = 5
+
+
+class Tree:
+    """The folder `root`, made when it is missing. Safe to use from any thread or process."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(os.path.abspath(root))
+        self.own = self.root / RESERVED
+        self.temp = self.own / "tmp"
+        with translated("", "prepare the artifact root"):
+            self.root.mkdir(parents=True, exist_ok=True)
+            self.own.mkdir(mode=0o700, exist_ok=True)
+            self.temp.mkdir(mode=0o700, exist_ok=True)
+
+    @contextmanager
+    def folder(self, path: str, *, create: bool = False) -> Iterator[int]:
+        """A descriptor of the folder `path`, which is made, durably, with `create`."""
+        fd = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for name in path.split("/") if path else ():
+                below = self._step(fd, name, create)
+                os.close(fd)
+                fd = below
+            yield fd
+        finally:
+            os.close(fd)
+
+    def _step(self, fd: int, name: str, create: bool) -> int:
+        try:
+            return os.open(name, _DIRECTORY, dir_fd=fd)
+        except FileNotFoundError:
+            if not create:
+                raise
+        with suppress(FileExistsError):
+            os.mkdir(name, dir_fd=fd)
+            os.fsync(fd)
+        return os.open(name, _DIRECTORY, dir_fd=fd)
+
+    def open_file(self, path: str) -> int:
+        """A descriptor of the regular file `path`."""
+        folder, _, name = path.rpartition("/")
+        with self.folder(folder) as parent:
+            fd = os.open(name, _FILE, dir_fd=parent)
+        mode = os.fstat(fd).st_mode
+        if stat.S_ISREG(mode):
+            return fd
+        os.close(fd)
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, "is a folder")
+        raise FileNotFoundError(errno.ENOENT, "is not a file")
+
+    def check_writable(self, path: str) -> None:
+        """Raise when `path` can not become a file: it is a folder, or one above it is a file."""
+        folder, _, name = path.rpartition("/")
+        with suppress(FileNotFoundError), self.folder(folder) as parent:
+            if stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
+                raise IsADirectoryError(errno.EISDIR, "is a folder")
+
+    def place(self, temp: Path, path: str) -> None:
+        """Move the file `temp` to `path`, over an older file, durably."""
+        folder, _, name = path.rpartition("/")
+        for attempt in range(_WALKS):
+            with self.folder(folder, create=True) as parent:
+                try:
+                    os.rename(temp, name, dst_dir_fd=parent)
+                except FileNotFoundError:
+                    # The folder was deleted between the walk and the rename: walk again.
+                    if attempt == _WALKS - 1 or not temp.exists():
+                        raise
+                    continue
+                os.fsync(parent)
+                return
+
+    def remove(self, path: str) -> None:
+        """Take the file or folder `path` out of the tree at once, then free its space."""
+        folder, _, name = path.rpartition("/")
+        with self.folder(folder) as parent:
+            bin_ = self.new_temp()
+            os.rename(name, bin_, src_dir_fd=parent)
+            os.fsync(parent)
+        discard(bin_)
+
+    def new_temp(self) -> Path:
+        """A name that nobody else uses, on the same file system as the tree."""
+        self.temp.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self.temp / secrets.token_hex(16)
+
+    def sweep_temp(self, older_than: float) -> int:
+        """Remove temporary files not written to for `older_than` seconds; how many."""
+        return sweep(self.temp, older_than)
+
+
+def sweep(folder: Path, older_than: float) -> int:
+    """Remove the entries of `folder` not changed for `older_than` seconds; how many."""
+    limit = time.time() - older_than
+    removed = 0
+    try:
+        entries = list(os.scandir(folder))
+    except FileNotFoundError:
+        return 0
+    for entry in entries:
+        with suppress(FileNotFoundError):
+            if entry.stat(follow_symlinks=False).st_mtime < limit:
+                discard(Path(entry.path))
+                removed += 1
+    return removed
+
+
+def discard(path: Path) -> None:
+    """Remove a file or a folder with all in it; links in it are removed, not followed."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except OSError:
+        # Linux says EISDIR for a folder, others EPERM. What stays behind is swept later.
+        shutil.rmtree(path, ignore_errors=True)
+
+
+_FULL: Final = {errno.ENOSPC, errno.EDQUOT}
+_BUSY: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ESTALE}
+_FORBIDDEN: Final = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+@contextmanager
+def translated(path: str, doing: str) -> Iterator[None]:
+    """Turn an OSError about `path` into the error that the caller of the store should see."""
+    try:
+        yield
+    except OSError as error:
+        raise translate(error, path, doing) from error
+
+
+def translate(error: OSError, path: str, doing: str) -> HeadraceError:
+    """The error that an OSError while `doing` something with `path` stands for."""
+    code = error.errno
+    shown = f"'{path}'" if path else "the artifact root"
+    if code == errno.ENOENT:
+        return NotFound(f"No such artifact: {shown}.")
+    if code in (errno.EISDIR, errno.ENOTEMPTY):
+        return InvalidRequest(f"Cannot {doing}: {shown} is a folder; expected a file.")
+    if code in (errno.ENOTDIR, errno.ELOOP):
+        return InvalidRequest(
+            f"Cannot {doing}: {shown} leads through a file or a symbolic link; every name before "
+            "the last must be a folder, and links are not followed."
+        )
+    if code == errno.ENAMETOOLONG:
+        return InvalidRequest(f"Cannot {doing}: {shown} is too long for this file system.")
+    if code == errno.EFBIG:
+        return InvalidRequest(f"Cannot {doing}: {shown} is larger than this file system takes.")
+    if code in _FULL:
+        return Unavailable(f"Cannot {doing}: the disk of the artifact root is full.")
+    if code in _BUSY:
+        return Unavailable(f"Cannot {doing}: {os.strerror(code or 0)}; try again.")
+    if code in _FORBIDDEN:
+        return InvalidState(
+            f"Cannot {doing}: the server's account may not access {shown}; whoever runs the "
+            "server must correct the permissions of the artifact root."
+        )
+    return HeadraceError(f"Cannot {doing} {shown}: {os.strerror(code or 0)}.")
