@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         machine=here,
         measurements=measurements,
         date=dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        settings="a quick run" if options.quick else f"{bench.effort.rounds} rounds",
+        settings=bench.effort.text,
         minutes=(time.monotonic() - started) / 60,
     )
     terminal = Console()

@@ -48,9 +48,42 @@ class Effort:
     peer_artifact_bytes: int
     imports: int
 
+    @property
+    def text(self) -> str:
+        """What was done, in words: a quick run must not pass for a full one."""
+        rounds = f"{self.rounds} round{'s' if self.rounds != 1 else ''}"
+        if self is FULL:
+            return f"{rounds} of {self.seconds:g} s a figure"
+        return (
+            f"a QUICK run: {rounds} of {self.seconds:g} s a figure, "
+            f"{self.large_search_runs:,} runs instead of {FULL.large_search_runs:,}, "
+            f"{self.storage_points:,} points instead of {FULL.storage_points:,}, "
+            f"{self.artifact_bytes >> 20} MiB instead of {FULL.artifact_bytes >> 20}"
+        )
 
-FULL = Effort(3, 4.0, 1.0, 9, 100_000, 1_000_000, 1 << 30, 1 << 28, 5)
-QUICK = Effort(1, 1.5, 0.5, 3, 5_000, 100_000, 1 << 27, 1 << 26, 2)
+
+FULL = Effort(
+    rounds=3,
+    seconds=4.0,
+    warm_up_s=1.0,
+    repeats=9,
+    large_search_runs=100_000,
+    storage_points=1_000_000,
+    artifact_bytes=1 << 30,
+    peer_artifact_bytes=1 << 28,
+    imports=5,
+)
+QUICK = Effort(
+    rounds=1,
+    seconds=1.5,
+    warm_up_s=0.5,
+    repeats=3,
+    large_search_runs=5_000,
+    storage_points=100_000,
+    artifact_bytes=1 << 27,
+    peer_artifact_bytes=1 << 26,
+    imports=2,
+)
 
 
 @dataclass

@@ -113,7 +113,8 @@ class Report:
             console.print(f"{name}: {text}", style="dim", markup=False, highlight=False)
         for line in self.failures():
             console.print(line, style="red", markup=False)
-        console.print(f"{self.summary()}; {self.minutes:.1f} minutes", style="bold")
+        console.print(f"{self.settings}; {self.minutes:.1f} minutes", style="dim", highlight=False)
+        console.print(self.summary(), style="bold")
 
     def write(self, path: Path) -> None:
         """Write the same as Markdown."""
