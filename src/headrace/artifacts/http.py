@@ -123,7 +123,7 @@ class HttpArtifactStore:
         headers = _body_headers(size) | {"Content-Digest": digest_header(sha256)}
         target = file_target(path)
         with self.transport.open(
-            "PUT", target, body=lambda: pieces if size else b"", headers=headers, resend=True
+            "PUT", target, body=lambda: pieces, headers=headers, resend=True
         ) as answer:
             etag = answer.headers.get("ETag", "")
         return StoredFile(size, sha256, etag)
@@ -152,9 +152,9 @@ _SAYS_NOTHING: Final = server_info.ServerInfo("", False, False, False, False, Fa
 
 
 class HttpReader:
-    """A file of a server, open for reading; see ArtifactReader.
+    """A file of a server, or a `window` (start, stop) of it, open for reading; see ArtifactReader.
 
-    `target` is its path on the server, or a signed URL.
+    `target` is its path on the server, or a signed URL, which is asked with `headers`.
     """
 
     def __init__(
@@ -163,13 +163,16 @@ class HttpReader:
         path: str,
         target: str,
         headers: Mapping[str, str] | None = None,
+        window: tuple[int, int] | None = None,
     ) -> None:
         self._transport = transport
         self._path = path
         self._target = target
         self._extra = dict(headers or {})
         self._open = ExitStack()
-        self._whole: BaseHTTPResponse | None = self._request({})
+        self._first = window[0] if window else 0
+        self.etag = ""
+        self._whole: BaseHTTPResponse | None = self._request(window)
         answered = self._whole.headers
         self.size = int(answered.get("Content-Length") or 0)
         self.etag = answered.get("ETag", "")
@@ -210,28 +213,30 @@ class HttpReader:
         self.close()
 
     def _stream(self, start: int, stop: int) -> Iterator[bytes]:
-        if self._whole is not None and start == 0 and stop == self.size:
-            response = self._whole
-            self._whole = None
-            left = stop
-        else:
+        response = self._whole
+        self._whole = None
+        if response is None or (start, stop) != (0, self.size):
             self.close()
-            headers = {"Range": f"bytes={start}-{stop - 1}"}
+            response = self._request((self._first + start, self._first + stop))
+        yield from _limited(response, stop - start)
+
+    def _request(self, window: tuple[int, int] | None) -> BaseHTTPResponse:
+        # Content-Length must be that of the file, so nothing may be compressed on the way.
+        headers = {"Accept-Encoding": "identity", **self._extra}
+        if window:
+            headers["Range"] = f"bytes={window[0]}-{window[1] - 1}"
             if self.etag:
                 headers["If-Range"] = self.etag
-            response = self._request(headers)
-            if response.status != 206:
-                raise InvalidRequest(
-                    f"'{self._path}' was replaced while it was read; read it again."
-                )
-            left = stop - start
-        yield from _limited(response, left)
-
-    def _request(self, headers: dict[str, str]) -> BaseHTTPResponse:
-        # Content-Length must be that of the file, so nothing may be compressed on the way.
-        asked = {"Accept-Encoding": "identity", **self._extra, **headers}
-        opened = self._transport.open("GET", self._target, headers=asked, resend=True, stream=True)
-        return self._open.enter_context(opened)
+        response = self._open.enter_context(
+            self._transport.open("GET", self._target, headers=headers, resend=True, stream=True)
+        )
+        if window and response.status != 206:
+            self.close()
+            raise InvalidRequest(
+                f"'{self._path}' was replaced while it was read, or its server gives no ranges; "
+                "read it again."
+            )
+        return response
 
 
 class HttpWriter:
@@ -328,13 +333,13 @@ class FileSlice:
         with transport.open(
             "PUT",
             target,
-            body=lambda: self if self.length else b"",
+            body=lambda: self,
             headers=sent,
             resend=True,
         ) as answer:
             arrived = digest_of(answer.headers)
             etag = answer.headers.get("ETag", "")
-        if arrived and self.length and arrived != self.sha256:
+        if arrived and arrived != self.sha256:
             raise Unavailable(f"'{self._source}' was damaged on its way; send it again.")
         return etag
 

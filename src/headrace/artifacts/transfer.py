@@ -189,8 +189,8 @@ def _download_in_ranges(store: HttpArtifactStore, path: str, target: Path, size:
 
     def fetch(start: int) -> None:
         stop = min(size, start + RANGE)
-        asked = {**where.headers, "Range": f"bytes={start}-{stop - 1}"}
-        with HttpReader(store.transport, path, where.url, asked) as part:
+        window = (start, stop)
+        with HttpReader(store.transport, path, where.url, where.headers, window) as part:
             for piece in part.chunks():
                 os.pwrite(descriptor, piece, start)
                 start += len(piece)
