@@ -50,7 +50,16 @@ def decode(body: bytes, family: type[T]) -> T:
         return _decode_leniently(body, family, error)
 
 
+def decode_with_path(body: bytes, family: type[T], path_values: dict[str, str]) -> T:
+    """The struct in a JSON body and in the fields of a path, which win. Raises InvalidRequest."""
+    return from_builtins(_document(body or b"{}", None) | path_values, family)
+
+
 def _decode_leniently(body: bytes, family: type[T], first_error: Exception) -> T:
+    return from_builtins(_document(body, first_error), family)
+
+
+def _document(body: bytes, first_error: Exception | None) -> dict[str, Any]:
     try:
         document = msgspec.json.decode(body)
         if isinstance(document, str):
@@ -61,7 +70,7 @@ def _decode_leniently(body: bytes, family: type[T], first_error: Exception) -> T
         raise InvalidRequest(
             f"The body must be a JSON object, found {type(document).__name__}."
         ) from first_error
-    return from_builtins(_without_nulls(document), family)
+    return {key: _without_nulls(value) for key, value in document.items() if value is not None}
 
 
 def _without_nulls(value: Any) -> Any:

@@ -46,6 +46,9 @@ MAX_SEARCH_REGISTERED_MODELS: Final = 1000
 MAX_SEARCH_MODEL_VERSIONS: Final = 200_000
 MAX_HISTORY_PAGE: Final = 50_000
 """Points on one page of a metric's history, where the client asks for pages."""
+MAX_HISTORY: Final = 1_000_000
+"""Points in one answer where the client does not ask for pages."""
+MAX_BULK_HISTORY: Final = 25_000
 MAX_BULK_RUNS: Final = 100
 MAX_BULK_POINTS: Final = 2500
 MAX_DATASET_SUMMARIES: Final = 1000

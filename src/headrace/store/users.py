@@ -21,7 +21,7 @@ from headrace.errors import InvalidRequest
 MIN_PASSWORD_LENGTH: Final = 8
 MAX_PASSWORD_LENGTH: Final = 1024
 MAX_NOTE_LENGTH: Final = 500
-TOKEN_PREFIX: Final = "hr_"
+TOKEN_PREFIX: Final = "hr_"  # noqa: S105 - what all tokens share is no secret
 """What every token starts with, so that one that leaked is recognised."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
@@ -89,11 +89,11 @@ class UserStore(Protocol):
         ...
 
     def set_role(self, name: str, role: Role) -> User:
-        """Give a user another role. NotFound; InvalidState for the last admin."""
+        """Give a user another role. NotFound."""
         ...
 
     def delete(self, name: str) -> None:
-        """Remove a user with all tokens. NotFound; InvalidState for the last admin among others."""
+        """Remove a user with all tokens. NotFound."""
         ...
 
     def create_token(self, name: str, note: str = "") -> NewToken:

@@ -1,0 +1,1 @@
+"""The `Store` on SQLite and PostgreSQL, in SQLAlchemy Core."""
