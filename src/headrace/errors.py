@@ -56,9 +56,13 @@ class FilterSyntaxError(InvalidRequest):
 
 
 class UnsatisfiableRange(InvalidRequest):
-    """A Range header asks for bytes that the file does not have."""
+    """A Range header asks for bytes that the file does not have; it has `size`."""
 
     http_status = 416
+
+    def __init__(self, message: str, size: int | None = None) -> None:
+        super().__init__(message)
+        self.size = size
 
 
 class PayloadTooLarge(InvalidRequest):
@@ -95,10 +99,14 @@ class EndpointNotFound(NotFound):
 
 
 class MethodNotAllowed(HeadraceError):
-    """The path exists, but not with this HTTP method."""
+    """The path exists, but only with the HTTP methods in `allowed`."""
 
     error_code = "BAD_REQUEST"
     http_status = 405
+
+    def __init__(self, message: str, allowed: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.allowed = allowed
 
 
 class AlreadyExists(HeadraceError):
@@ -116,10 +124,14 @@ class InvalidState(HeadraceError):
 
 
 class TooManyRequests(HeadraceError):
-    """The server is at its limit; try again after `retry_after` seconds."""
+    """The server is at its limit; try again, after `retry_after` seconds where it says so."""
 
     error_code = "REQUEST_LIMIT_EXCEEDED"
     http_status = 429
+
+    def __init__(self, message: str, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class Unavailable(HeadraceError):

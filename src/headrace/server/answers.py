@@ -1,0 +1,119 @@
+"""Answers as ASGI messages, and errors as answers: the one place that knows both.
+
+Every JSON answer carries the same headers, so its list of headers is made with one concatenation.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Iterable
+from typing import Any, Final
+
+from headrace.errors import (
+    EndpointNotFound,
+    HeadraceError,
+    MethodNotAllowed,
+    TooManyRequests,
+    Unauthenticated,
+    UnsatisfiableRange,
+)
+from headrace.protocol.codec import encode
+from headrace.protocol.wire import Answer
+
+Headers = list[tuple[bytes, bytes]]
+Message = dict[str, Any]
+
+log = logging.getLogger("headrace.server")
+
+SAFE_HEADERS: Final[Headers] = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"SAMEORIGIN"),
+]
+"""On every answer: no guessing of types, no frames of other sites."""
+
+_JSON: Final[Headers] = [(b"content-type", b"application/json"), *SAFE_HEADERS]
+
+EMPTY_START: Final[Message] = {
+    "type": "http.response.start",
+    "status": 200,
+    "headers": [*_JSON, (b"content-length", b"2")],
+}
+EMPTY_BODY: Final[Message] = {"type": "http.response.body", "body": b"{}"}
+"""The answer `{}`, which is what most writes get."""
+
+
+class ErrorBody(Answer):
+    """An error as clients read it."""
+
+    error_code: str
+    message: str
+
+
+def json_start(status: int, length: int, extra: Headers | None = None) -> Message:
+    """The head of a JSON answer with `length` bytes."""
+    headers = [*_JSON, (b"content-length", b"%d" % length)]
+    if extra:
+        headers += extra
+    return {"type": "http.response.start", "status": status, "headers": headers}
+
+
+def body_of(body: bytes) -> Message:
+    """The whole body of an answer."""
+    return {"type": "http.response.body", "body": body}
+
+
+def error_answer(error: BaseException) -> tuple[Message, Message]:
+    """Head and body of the answer that tells `error`.
+
+    What was not raised on purpose becomes a 500 that says nothing of the inside, with a number
+    that stands in the log beside the traceback.
+    """
+    if not isinstance(error, HeadraceError):
+        error = _unexpected(error)
+    elif error.http_status >= 500:
+        log.warning("%s: %s", error.error_code, error.message)
+    body = encode(ErrorBody(error.error_code, error.message))
+    return json_start(error.http_status, len(body), _extra_headers(error)), body_of(body)
+
+
+def method_not_allowed(method: str, path: str, allowed: Iterable[str]) -> MethodNotAllowed:
+    """The error for a path that is there, but not with this method."""
+    names = tuple(sorted(allowed))
+    return MethodNotAllowed(
+        f"{shown(path)} does not take {method[:20]}; it takes {', '.join(names)}.", names
+    )
+
+
+def not_served(method: str, path: str) -> EndpointNotFound:
+    """The error for a path that is not there: said once, so that clients do not try again."""
+    return EndpointNotFound(
+        f"Headrace does not serve {method[:20]} {shown(path)}. What it serves stands in "
+        "/openapi.json."
+    )
+
+
+def shown(path: str) -> str:
+    """A path as it may stand in a message: not endless, nothing unprintable."""
+    text = path if len(path) <= 200 else path[:197] + "..."
+    return text if text.isprintable() else ascii(text)
+
+
+def _unexpected(error: BaseException) -> HeadraceError:
+    number = secrets.token_hex(4)
+    log.error("unexpected error %s", number, exc_info=error)
+    return HeadraceError(
+        f"The server met an unexpected error. It is number {number} in the server's log."
+    )
+
+
+def _extra_headers(error: HeadraceError) -> Headers:
+    if isinstance(error, Unauthenticated):
+        return [(b"www-authenticate", b'Basic realm="Headrace", charset="UTF-8"')]
+    if isinstance(error, MethodNotAllowed):
+        return [(b"allow", ", ".join(error.allowed).encode())]
+    if isinstance(error, TooManyRequests) and error.retry_after:
+        return [(b"retry-after", b"%d" % error.retry_after)]
+    if isinstance(error, UnsatisfiableRange) and error.size is not None:
+        return [(b"content-range", b"bytes */%d" % error.size)]
+    return []
