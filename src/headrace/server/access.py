@@ -69,7 +69,7 @@ class Gate:
                 return
             raise PermissionDenied(
                 "This server can be reached from other machines and has no users (any more), so "
-                "it answers nobody. Add one with: headrace users create"
+                "it answers nobody. Add one with: headrace users add NAME"
             )
         if authorization is None:
             raise Unauthenticated(

@@ -29,7 +29,7 @@ from headrace.server.dispatch import Dispatcher, Row
 from headrace.server.settings import ServerSettings
 from headrace.server.site import Site
 from headrace.store.base import Store
-from headrace.store.users import Role, UserStore
+from headrace.store.users import Role
 from headrace.version import VERSION
 
 READ, WRITE, ADMIN = Role.READ, Role.WRITE, Role.ADMIN
@@ -40,17 +40,16 @@ def create_app(
     store: Store,
     artifacts: ArtifactStore,
     settings: ServerSettings,
-    users: UserStore | None = None,
 ) -> Dispatcher:
     """The server as an ASGI application.
 
-    It belongs to one event loop. Without `users` everybody may do everything. Closing `store` is
+    It belongs to one event loop. Who may do what stands in `store.users`. Closing `store` is
     the caller's part, after the last request; `close()` of the application lets go of its own
     threads.
     """
     site = Site(store)
     routes = [*site.routes(), *artifact_routes(artifacts, store, settings)]
-    app = Dispatcher(endpoint_rows(store, artifacts), routes, settings, users)
+    app = Dispatcher(endpoint_rows(store, artifacts), routes, settings, store.users)
     site.read = app.read
     return app
 

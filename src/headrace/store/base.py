@@ -31,6 +31,7 @@ from headrace.protocol import (
     runs,
 )
 from headrace.protocol.wire import Empty
+from headrace.store.users import UserStore
 
 Req = TypeVar("Req", contravariant=True)
 Ans = TypeVar("Ans", covariant=True)
@@ -335,7 +336,10 @@ class ModelVersionStore(Protocol):
 
 @dataclass(frozen=True)
 class Store:
-    """All that is tracked. `close` waits for writes under way, then lets go of everything."""
+    """All that is tracked. `close` waits for writes under way, then lets go of everything.
+
+    A database also knows who may use a server on it; a server does not hand that out.
+    """
 
     experiments: ExperimentStore
     runs: RunStore
@@ -345,3 +349,4 @@ class Store:
     registered_models: RegisteredModelStore
     model_versions: ModelVersionStore
     close: Callable[[], None]
+    users: UserStore | None = None

@@ -12,6 +12,7 @@ from headrace.store.sql.metrics import SqlMetrics
 from headrace.store.sql.model_versions import SqlModelVersions
 from headrace.store.sql.registered_models import SqlRegisteredModels
 from headrace.store.sql.runs import SqlRuns
+from headrace.store.sql.users import SqlUsers
 
 
 def open_sql_store(uri: str, artifact_root: str) -> Store:
@@ -37,4 +38,5 @@ def sql_store(database: Database) -> Store:
         registered_models=SqlRegisteredModels(database),
         model_versions=SqlModelVersions(database),
         close=database.close,
+        users=SqlUsers(database),
     )

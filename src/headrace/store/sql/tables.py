@@ -320,3 +320,32 @@ removals = Table(
     Column("artifact_uri", Text, nullable=False),
     sqlite_with_rowid=False,
 )
+
+users = Table(
+    # Who may use a server. `password_hash` says by itself how it was made.
+    "users",
+    metadata,
+    _id(),
+    Column("name", Text, nullable=False, unique=True),
+    Column("role", Text, nullable=False),
+    Column("password_hash", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+user_tokens = Table(
+    "user_tokens",
+    metadata,
+    Column("token_id", Text, primary_key=True),
+    Column("user", Id, ForeignKey("users.id"), nullable=False),
+    Column("digest", Text, nullable=False, unique=True),
+    Column("note", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+users_revision = Table(
+    # One row, counted up by every change to users and tokens.
+    "users_revision",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("revision", BigInteger, nullable=False),
+)
