@@ -8,7 +8,7 @@ transfer is a few MiB, whatever the size of the file and the speed of the client
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
@@ -26,9 +26,13 @@ BATCH = 1 << 20
 
 
 class Workers:
-    """Threads that call the store: many for short calls, few for long ones."""
+    """Threads that call the store: many for short calls, few for long ones.
 
-    def __init__(self, short: int = 16, long: int = 2) -> None:
+    `patience` is how many seconds a client may be silent in the middle of a body.
+    """
+
+    def __init__(self, short: int = 16, long: int = 2, *, patience: float = 60.0) -> None:
+        self.patience = patience
         self._short = ThreadPoolExecutor(short, "headrace-artifacts")
         self._long = ThreadPoolExecutor(long, "headrace-joins")
 
@@ -71,8 +75,8 @@ async def receive_file(
     """Store the body of `request` through `writer`, which is committed, or aborted on any error.
 
     Raises InvalidRequest when the body is not as long as Content-Length says, has another
-    SHA-256 than `sha256`, or the client goes away; PayloadTooLarge when it has more than
-    `limit` bytes.
+    SHA-256 than `sha256`, or the client goes away or is silent for too long; PayloadTooLarge when
+    it has more than `limit` bytes.
     """
     announced = content_length(request)
     job: Future[Any] | None = None
@@ -80,7 +84,7 @@ async def receive_file(
         received = 0
         batch: list[bytes] = []
         batched = 0
-        async for piece in request.stream():
+        async for piece in body_of(request, workers.patience):
             batch.append(piece)
             batched += len(piece)
             received += len(piece)
@@ -125,6 +129,20 @@ async def send_file(
     finally:
         gone.cancel()
         workers.run_after(job, reader.close)
+
+
+async def body_of(request: Request, patience: float) -> AsyncIterator[bytes]:
+    """The pieces of the body. InvalidRequest when none comes for `patience` seconds."""
+    pieces = request.stream()
+    while True:
+        try:
+            async with asyncio.timeout(patience):
+                piece = await anext(pieces)
+        except StopAsyncIteration:
+            return
+        except TimeoutError as error:
+            raise InvalidRequest(f"The body stopped for {patience:g} seconds.") from error
+        yield piece
 
 
 def content_length(request: Request) -> int | None:

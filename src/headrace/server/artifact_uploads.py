@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import msgspec
 from starlette.requests import Request
@@ -31,21 +30,12 @@ from headrace.protocol.wire import Empty, Int64
 from headrace.protocol.wire import Request as WireRequest
 from headrace.server.answers import SAFE_HEADERS
 from headrace.server.artifact_downloads import announced_sha256, digest_header, download
-from headrace.server.artifact_streams import Workers, receive_file
+from headrace.server.artifact_streams import Workers, body_of, receive_file
 
 UPLOAD_LIFETIME = 86_400.0
 """Seconds that the URL of a part can be used: as long as an idle upload is kept."""
 DOWNLOAD_LIFETIME = 3600.0
 """Seconds that a signed download URL can be used."""
-
-
-class PublicAddress(Protocol):
-    """The one thing that artifact routes ask of the server's settings."""
-
-    @property
-    def public_url(self) -> str | None:
-        """The server's address as clients see it; None: what they say in the Host header."""
-        ...
 
 
 class _Signature(WireRequest):
@@ -61,11 +51,12 @@ class UploadEndpoints:
 
     artifacts: ArtifactStore
     workers: Workers
-    settings: PublicAddress
+    public_url: str | None
+    """The server's address as clients see it; None: what they say in the Host header."""
 
     async def create(self, request: Request) -> Response:
         """Begin an upload: its id, and where to PUT each part."""
-        wanted = decode(await read_body(request), CreateMultipartUpload)
+        wanted = decode(await read_body(request, self.workers), CreateMultipartUpload)
         path = _target(request, wanted.path)
         upload_id = await self.workers.run(self.artifacts.create_upload, path, wanted.num_parts)
         numbers = range(1, wanted.num_parts + 1)
@@ -82,7 +73,7 @@ class UploadEndpoints:
 
     async def complete(self, request: Request) -> Response:
         """Join all parts into the file."""
-        wanted = decode(await read_body(request), CompleteMultipartUpload)
+        wanted = decode(await read_body(request, self.workers), CompleteMultipartUpload)
         path = _target(request, wanted.path)
         parts = [Part(part.part_number, part.etag) for part in wanted.parts]
         await self.workers.run_long(self.artifacts.complete_upload, path, wanted.upload_id, parts)
@@ -90,7 +81,7 @@ class UploadEndpoints:
 
     async def abort(self, request: Request) -> Response:
         """Drop an upload and its parts."""
-        wanted = decode(await read_body(request), AbortMultipartUpload)
+        wanted = decode(await read_body(request, self.workers), AbortMultipartUpload)
         path = _target(request, wanted.path)
         await self.workers.run(self.artifacts.abort_upload, path, wanted.upload_id)
         return answer(Empty())
@@ -100,12 +91,12 @@ class UploadEndpoints:
         path = safe_path(request.path_params["path"])
         size = await self.workers.run(_size, self.artifacts, path)
         signed = self.artifacts.sign(Grant("GET", path), DOWNLOAD_LIFETIME)
-        url = absolute(request, self.settings, signed.url)
+        url = absolute(request, self.public_url, signed.url)
         return answer(PresignedDownload(url=url, headers=signed.headers, file_size=size))
 
     def _credential(self, request: Request, path: str, upload_id: str, n: int) -> PartCredential:
         signed = self.artifacts.sign(Grant("PUT", path, upload_id, n), UPLOAD_LIFETIME)
-        url = absolute(request, self.settings, signed.url)
+        url = absolute(request, self.public_url, signed.url)
         return PartCredential(url=url, part_number=n, headers=signed.headers)
 
 
@@ -167,19 +158,19 @@ def answer(value: msgspec.Struct, headers: dict[str, str] | None = None) -> Resp
     return response
 
 
-def absolute(request: Request, settings: PublicAddress, url: str) -> str:
+def absolute(request: Request, public_url: str | None, url: str) -> str:
     """A signed URL with this server's address in front, if it is this server's own."""
     if not url.startswith("/"):
         return url
-    address = settings.public_url or f"{request.url.scheme}://{request.url.netloc}"
+    address = public_url or f"{request.url.scheme}://{request.url.netloc}"
     return address.rstrip("/") + url
 
 
-async def read_body(request: Request) -> bytes:
+async def read_body(request: Request, workers: Workers) -> bytes:
     """The whole body of a call. PayloadTooLarge when it is longer than a call may be."""
     pieces: list[bytes] = []
     length = 0
-    async for piece in request.stream():
+    async for piece in body_of(request, workers.patience):
         length += len(piece)
         if length > limits.MAX_BODY_BYTES:
             raise PayloadTooLarge(f"The body is longer than {limits.MAX_BODY_BYTES} bytes.")

@@ -32,11 +32,11 @@ from headrace.server.artifact_locations import (
 )
 from headrace.server.artifact_streams import Workers, content_length, receive_file
 from headrace.server.artifact_uploads import (
-    PublicAddress,
     UploadEndpoints,
     answer,
     upload_routes,
 )
+from headrace.server.settings import ServerSettings
 from headrace.store.base import Store
 
 MAX_PAGE_UPLOAD = 10 * 1024 * 1024
@@ -55,9 +55,11 @@ class _LoggedModelFile(WireRequest):
     artifact_file_path: str = ""
 
 
-def artifact_routes(artifacts: ArtifactStore, store: Store, settings: PublicAddress) -> list[Route]:
+def artifact_routes(
+    artifacts: ArtifactStore, store: Store, settings: ServerSettings
+) -> list[Route]:
     """All routes that carry artifacts, for one store of them."""
-    workers = Workers()
+    workers = Workers(patience=settings.body_timeout)
     files = FileEndpoints(artifacts, workers)
     located = LocatedEndpoints(artifacts, store, workers)
     routes = []
@@ -71,7 +73,7 @@ def artifact_routes(artifacts: ArtifactStore, store: Store, settings: PublicAddr
         ]
     return [
         *routes,
-        *upload_routes(UploadEndpoints(artifacts, workers, settings)),
+        *upload_routes(UploadEndpoints(artifacts, workers, settings.public_url)),
         Route("/get-artifact", located.of_run, methods=["GET"]),
         Route("/model-versions/get-artifact", located.of_model_version, methods=["GET"]),
         Route(

@@ -1,4 +1,4 @@
-"""What every ArtifactStore must do. Subclass the suite and give it a `store` fixture:
+"""What every ArtifactStore must do. Subclass the suite and give it a `store` fixture.
 
 class TestMyStore(ArtifactStoreContract):
     @pytest.fixture
@@ -11,7 +11,6 @@ import hashlib
 import random
 import threading
 import urllib.request
-from collections.abc import Iterator
 
 import pytest
 
@@ -58,7 +57,7 @@ class ReadWriteContract:
     """Reading, writing, listing, deleting."""
 
     @pytest.fixture
-    def store(self) -> Iterator[ArtifactStore]:
+    def store(self) -> ArtifactStore:
         """An empty store; every subclass gives its own."""
         raise NotImplementedError
 
@@ -204,7 +203,7 @@ class UploadContract:
     """Uploads in parts, and signed URLs."""
 
     @pytest.fixture
-    def store(self) -> Iterator[ArtifactStore]:
+    def store(self) -> ArtifactStore:
         """An empty store; every subclass gives its own."""
         raise NotImplementedError
 
