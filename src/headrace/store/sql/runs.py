@@ -20,12 +20,10 @@ from headrace.store.sql.database import Database
 from headrace.store.sql.metrics import add_points
 from headrace.store.sql.run_reader import find_run_row, run_info, whole_runs
 from headrace.store.sql.run_search import search_runs
+from headrace.store.sql.stages import ACTIVE, DELETED
 from headrace.store.sql.statements import insert_ignoring, insert_returning_id, upsert
 from headrace.store.sql.transaction import Transaction
 from headrace.store.sql.writer import Writer, write
-
-ACTIVE = "active"
-DELETED = "deleted"
 
 _EXPERIMENT = select(
     t.experiments.c.id, t.experiments.c.artifact_location, t.experiments.c.lifecycle_stage
