@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 
 from benchmarks.load import Answer, Connection, LoadError
@@ -43,6 +44,8 @@ class Wire:
 
     def ask(self, request: bytes) -> bytes:
         """Send one request, wait for its answer, return the body; LoadError unless it is 200."""
+        if self._connection is not None and hung_up(self._connection):
+            self.close()  # servers end a connection that was idle for some seconds
         if self._connection is None:
             self._connection = Connection(self.address, ())
         answer = exchange(self._connection, request)
@@ -134,6 +137,16 @@ def exchange(connection: Connection, request: bytes) -> Answer:
             raise LoadError("the server closed the connection before its answer was whole")
         if answer.feed(data):
             return answer
+
+
+def hung_up(connection: Connection) -> bool:
+    """True when the other side has closed an idle connection."""
+    try:
+        return not connection.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 def run_id_in(body: bytes) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from benchmarks.load import Answer, LoadError, run_load
+from benchmarks.wire import Wire
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -101,6 +103,19 @@ def test_chunks_are_joined_even_where_they_look_like_the_end() -> None:
     answer = Answer()
     assert answer.feed(CHUNKED)
     assert answer.body == b"0\r\n\r\n0\rwiki"
+
+
+def test_asking_again_after_an_idle_connection_was_closed_opens_another() -> None:
+    with answering(lambda _: [OK]) as address:
+        wire = Wire(address)
+        assert wire.ask(REQUEST) == b"{}"
+        connection = wire._connection
+        assert connection is not None
+        connection.sock.shutdown(socket.SHUT_WR)  # the server hangs up when we say goodbye
+        assert select.select([connection.sock], [], [], 10)[0]
+        assert wire.ask(REQUEST) == b"{}"
+        assert wire._connection is not connection
+        wire.close()
 
 
 def test_no_answer_at_all_is_an_error() -> None:
