@@ -119,7 +119,7 @@ class GetMetricHistoryBulkInterval(Request):
     max_results: Int64 | None = None
 
     def __post_init__(self) -> None:
-        _check_run_ids(self.run_ids)
+        _check_run_ids("run_ids", self.run_ids)
         names.check_required("metric_key", self.metric_key)
         if (self.start_step is None) != (self.end_step is None):
             raise InvalidRequest("Give both 'start_step' and 'end_step', or neither.")
@@ -137,19 +137,19 @@ class GetMetricHistoryBulk(Request):
     max_results: Int64 | None = None
 
     def __post_init__(self) -> None:
-        _check_run_ids(self.run_id)
+        _check_run_ids("run_id", self.run_id)
         names.check_required("metric_key", self.metric_key)
         names.check_page_size("max_results", self.max_results, 25_000)
 
 
-def _check_run_ids(run_ids: list[str]) -> None:
-    names.check_required("run_ids", run_ids or None)
+def _check_run_ids(field_name: str, run_ids: list[str]) -> None:
+    names.check_required(field_name, run_ids or None)
     if len(run_ids) > limits.MAX_BULK_RUNS:
         raise InvalidRequest(
-            f"'run_ids' names {len(run_ids)} runs; at most {limits.MAX_BULK_RUNS} are allowed."
+            f"'{field_name}' names {len(run_ids)} runs; at most {limits.MAX_BULK_RUNS} are allowed."
         )
     for i, run_id in enumerate(run_ids):
-        names.check_run_id(f"run_ids[{i}]", run_id)
+        names.check_run_id(f"{field_name}[{i}]", run_id)
 
 
 LOG = Endpoint("POST", "/2.0/mlflow/runs/log-metric", LogMetric, Empty, "Log a point of a metric.")

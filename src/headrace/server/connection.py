@@ -1,0 +1,86 @@
+"""The HTTP side of one connection: uvicorn's, with a limit on headers and on silence.
+
+The parser that uvicorn uses takes headers of any length, and uvicorn waits for the end of a
+request for ever. Both are bounded here, and what cannot be parsed is answered in JSON like
+everything else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from headrace.protocol.codec import encode
+from headrace.server.answers import ErrorBody
+
+
+def connection_class(max_head_bytes: int) -> type[asyncio.Protocol]:
+    """The protocol class for connections whose requests have at most that much before the body."""
+    return type("BoundConnection", (Connection,), {"max_head_bytes": max_head_bytes})
+
+
+class Connection(HttpToolsProtocol):
+    """One connection. `uvicorn` makes it and calls its methods."""
+
+    max_head_bytes = 64 * 1024
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._reading_head = True
+        self._head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn: all of ours are Transports
+        """Start the clock: a connection that never asks anything is closed like an idle one."""
+        super().connection_made(transport)
+        self._wait_for_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes from the client."""
+        super().data_received(data)
+        if self._reading_head and not self.transport.is_closing():
+            self._head_bytes += len(data)
+            if self._head_bytes > self.max_head_bytes:
+                self._refuse(
+                    b"431 Request Header Fields Too Large",
+                    f"The request line and headers have more than {self.max_head_bytes} bytes.",
+                )
+            elif getattr(self.cycle, "response_complete", True):  # None before the first request
+                self._wait_for_head()
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._reading_head = True
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Its headers are there."""
+        self._reading_head = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """All of it is there; what comes next is the head of another."""
+        self._reading_head = True
+        self._head_bytes = 0
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, and hang up."""
+        self._refuse(b"400 Bad Request", msg)
+
+    def _wait_for_head(self) -> None:
+        if self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    def _refuse(self, status: bytes, message: str) -> None:
+        self._unset_keepalive_if_required()
+        body = encode(ErrorBody("BAD_REQUEST", message))
+        self.transport.write(
+            b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
+            b"connection: close\r\n\r\n%b" % (status, len(body), body)
+        )
+        self.transport.close()
