@@ -64,11 +64,18 @@ def parse_order_by(items: Sequence[str], dialect: Dialect) -> tuple[OrderTerm, .
     return tuple(terms)
 
 
-def order_term(field_name: str, ascending: bool, dialect: Dialect) -> OrderTerm:
+def order_term(
+    field_name: str,
+    ascending: bool,
+    dialect: Dialect,
+    dataset_name: str | None = None,
+    dataset_digest: str | None = None,
+) -> OrderTerm:
     """The meaning of one order_by struct: a bare attribute, or a prefix, a dot and any key.
 
-    What follows the dot is the key as it was logged; backticks around it are taken off. Raises
-    FilterSyntaxError as parse_order_by does.
+    What follows the dot is the key as it was logged; backticks around it are taken off. A data
+    set narrows a metric and means nothing for attributes. Raises FilterSyntaxError as
+    parse_order_by does.
     """
     refuse_unstorable(field_name, "field_name")
     parser = _Parser(field_name, dialect, "field_name")
@@ -80,7 +87,9 @@ def order_term(field_name: str, ascending: bool, dialect: Dialect) -> OrderTerm:
     if len(key) > 1 and key[0] == key[-1] == "`":
         key = key[1:-1]
     field = parser.field(kind, key, position, for_order=True)
-    return OrderTerm(kind, field.name or key, ascending)
+    if kind is not Kind.METRIC:
+        return OrderTerm(kind, field.name or key, ascending)
+    return OrderTerm(kind, key, ascending, dataset_name, dataset_digest)
 
 
 class _Parser:

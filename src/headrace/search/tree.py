@@ -63,8 +63,14 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class OrderTerm:
-    """One field to sort by. Rows that lack it come last, whichever the direction."""
+    """One field to sort by. Rows that lack it come last, whichever the direction.
+
+    For metrics of logged models, `dataset_name` and `dataset_digest` narrow it to what was
+    measured on one data set; None stands for any.
+    """
 
     kind: Kind
     key: str
     ascending: bool
+    dataset_name: str | None = None
+    dataset_digest: str | None = None
