@@ -7,7 +7,9 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -107,6 +109,26 @@ def test_a_folder_deleted_during_a_write_is_made_again(store: LocalArtifactStore
         store.delete("r")
         writer.commit()
     assert get(store, "r/a/new") == b"new"
+
+
+def test_files_arrive_while_their_folder_is_being_deleted(store: LocalArtifactStore) -> None:
+    stop = threading.Event()
+
+    def delete() -> None:
+        while not stop.is_set():
+            with suppress(NotFound):
+                store.delete("r")
+
+    deleting = threading.Thread(target=delete)
+    deleting.start()
+    try:
+        for _ in range(60):
+            put(store, "r/a/b/c/f", b"x")
+    finally:
+        stop.set()
+        deleting.join()
+    put(store, "r/a/b/c/f", b"y")
+    assert get(store, "r/a/b/c/f") == b"y"
 
 
 def test_the_digest_is_forgotten_when_a_person_edits_the_file(store: LocalArtifactStore) -> None:

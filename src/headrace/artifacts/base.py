@@ -91,7 +91,8 @@ class ArtifactReader(Protocol):
 class ArtifactWriter(Protocol):
     """A file on its way in. Nobody sees it before `commit` returns; then everybody sees all.
 
-    As a context manager it aborts what was not committed.
+    Every writer ends with a commit that returned or an abort. As a context manager it aborts
+    what was not committed.
     """
 
     def write(self, data: Bytes) -> None:

@@ -251,7 +251,6 @@ class LocalWriter:
         """See ArtifactWriter."""
         found = self._digest.hexdigest()
         if sha256 is not None and sha256.lower() != found:
-            self.abort()
             raise InvalidRequest(
                 f"The content of '{self._path}' has the SHA-256 {found}, but {sha256} was "
                 "announced; nothing was stored. Send the file again."
@@ -260,15 +259,11 @@ class LocalWriter:
 
     def commit_filled(self, digest: str) -> StoredFile:
         """Like `commit`, for content whose SHA-256 the caller has computed."""
-        try:
-            with translated(self._path, "write"):
-                _keep_digest(self._fd, digest)
-                os.fsync(self._fd)
-                status = os.fstat(self._fd)
-                self._place(digest, self._temp)
-        except BaseException:
-            self.abort()
-            raise
+        with translated(self._path, "write"):
+            _keep_digest(self._fd, digest)
+            os.fsync(self._fd)
+            status = os.fstat(self._fd)
+            self._place(digest, self._temp)
         os.close(self._fd)
         self._fd = -1
         return StoredFile(status.st_size, digest, etag_of(status))

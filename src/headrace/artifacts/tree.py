@@ -25,7 +25,7 @@ from headrace.errors import HeadraceError, InvalidRequest, InvalidState, NotFoun
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: opening a named pipe that somebody put there must not wait for its other end.
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-_WALKS: Final = 5
+_WALKS: Final = 20
 
 
 class Tree:
@@ -42,27 +42,27 @@ class Tree:
 
     @contextmanager
     def folder(self, path: str, *, create: bool = False) -> Iterator[int]:
-        """A descriptor of the folder `path`, which is made, durably, with `create`."""
-        fd = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        """A descriptor of the folder `path`.
+
+        With `create` it is made, and is on disk when the block has ended.
+        """
+        walked = [os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)]
+        made_in = []
         try:
             for name in path.split("/") if path else ():
-                below = self._step(fd, name, create)
-                os.close(fd)
-                fd = below
-            yield fd
+                above = walked[-1]
+                if create and _is_missing(name, above):
+                    with suppress(FileExistsError):
+                        os.mkdir(name, dir_fd=above)
+                    made_in.append(above)
+                walked.append(os.open(name, _DIRECTORY, dir_fd=above))
+            yield walked[-1]
+            # At the end, not on the way: a sync takes long, and who deletes may come between.
+            for fd in made_in:
+                os.fsync(fd)
         finally:
-            os.close(fd)
-
-    def _step(self, fd: int, name: str, create: bool) -> int:
-        try:
-            return os.open(name, _DIRECTORY, dir_fd=fd)
-        except FileNotFoundError:
-            if not create:
-                raise
-        with suppress(FileExistsError):
-            os.mkdir(name, dir_fd=fd)
-            os.fsync(fd)
-        return os.open(name, _DIRECTORY, dir_fd=fd)
+            for fd in walked:
+                os.close(fd)
 
     def open_file(self, path: str) -> int:
         """A descriptor of the regular file `path`."""
@@ -87,17 +87,16 @@ class Tree:
     def place(self, temp: Path, path: str) -> None:
         """Move the file `temp` to `path`, over an older file, durably."""
         folder, _, name = path.rpartition("/")
-        for attempt in range(_WALKS):
-            with self.folder(folder, create=True) as parent:
-                try:
+        for walk in range(_WALKS):
+            try:
+                with self.folder(folder, create=True) as parent:
                     os.rename(temp, name, dst_dir_fd=parent)
-                except FileNotFoundError:
-                    # The folder was deleted between the walk and the rename: walk again.
-                    if attempt == _WALKS - 1 or not temp.exists():
-                        raise
-                    continue
-                os.fsync(parent)
+                    os.fsync(parent)
                 return
+            except FileNotFoundError:
+                # A folder on the way was deleted during the walk: walk again.
+                if walk == _WALKS - 1 or not temp.exists():
+                    raise
 
     def remove(self, path: str) -> None:
         """Take the file or folder `path` out of the tree at once, then free its space."""
@@ -116,6 +115,14 @@ class Tree:
     def sweep_temp(self, older_than: float) -> int:
         """Remove temporary files not written to for `older_than` seconds; how many."""
         return sweep(self.temp, older_than)
+
+
+def _is_missing(name: str, folder: int) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def sweep(folder: Path, older_than: float) -> int:
