@@ -8,17 +8,21 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 
 from headrace.artifacts.local import LocalArtifactStore
+from headrace.protocol.artifacts import LIST
+from headrace.server.artifact_listing import list_artifacts
 from headrace.server.artifacts import artifact_routes
-from headrace.server.dispatch import Dispatcher
+from headrace.server.dispatch import Dispatcher, Row
 from headrace.server.settings import ServerSettings
 from headrace.store.base import Store
+from headrace.store.users import Role
 
 FILES = "/api/2.0/mlflow-artifacts/artifacts"
 UPLOADS = "/api/2.0/mlflow-artifacts/mpu"
@@ -44,7 +48,6 @@ class ArtifactServer:
 
     port: int
     root: Path
-    threads: list[threading.Thread] = field(default_factory=list)
 
     def call(
         self,
@@ -84,8 +87,10 @@ def serving(
 ) -> Iterator[ArtifactServer]:
     """A started server; it is stopped, its calls finished, when the block ends."""
     settings = settings or ServerSettings()
-    routes = artifact_routes(LocalArtifactStore(root), store, settings)  # type: ignore[arg-type]  # tests of the proxy alone have no store
-    app = Dispatcher([], routes, settings, None)
+    artifacts = LocalArtifactStore(root)
+    rows = [Row(LIST, Role.READ, partial(list_artifacts, artifacts))]
+    routes = artifact_routes(artifacts, store, settings)  # type: ignore[arg-type]  # tests of the proxy alone have no store
+    app = Dispatcher(rows, routes, settings, None)
     config = uvicorn.Config(
         app, http="httptools", loop="uvloop", lifespan="off", log_level="error", access_log=False
     )

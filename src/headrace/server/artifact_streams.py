@@ -31,7 +31,7 @@ class Workers:
     `patience` is how many seconds a client may be silent in the middle of a body.
     """
 
-    def __init__(self, short: int = 16, long: int = 2, *, patience: float = 60.0) -> None:
+    def __init__(self, short: int = 16, long: int = 4, *, patience: float = 60.0) -> None:
         self.patience = patience
         self._short = ThreadPoolExecutor(short, "headrace-artifacts")
         self._long = ThreadPoolExecutor(long, "headrace-joins")

@@ -1,4 +1,4 @@
-"""Routes that carry the bytes of artifacts.
+"""Routes that carry the bytes of artifacts; lists of them are calls of the endpoint table.
 
 They raise HeadraceError; whoever mounts them turns that into an answer, and has checked by then
 who may do it. Only the routes under `/artifacts/signed` need no other credentials than their URL.
@@ -16,14 +16,12 @@ from headrace.artifacts.base import ArtifactStore
 from headrace.artifacts.paths import safe_path
 from headrace.errors import InvalidRequest, PayloadTooLarge
 from headrace.protocol import names
-from headrace.protocol.artifacts import ListArtifacts
 from headrace.protocol.codec import decode_query
 from headrace.protocol.model_versions import ModelVersionRef
 from headrace.protocol.runs import RunRef
 from headrace.protocol.wire import Empty
 from headrace.protocol.wire import Request as WireRequest
 from headrace.server.artifact_downloads import announced_sha256, digest_header, download
-from headrace.server.artifact_listing import list_artifacts
 from headrace.server.artifact_locations import (
     file_in,
     logged_model_root,
@@ -66,7 +64,6 @@ def artifact_routes(
     for prefix in ("/api/2.0/mlflow-artifacts", "/ajax-api/2.0/mlflow-artifacts"):
         path = f"{prefix}/artifacts/{{path:path}}"
         routes += [
-            Route(f"{prefix}/artifacts", files.list, methods=["GET"]),
             Route(path, files.get, methods=["GET"]),
             Route(path, files.put, methods=["PUT"]),
             Route(path, files.delete, methods=["DELETE"]),
@@ -91,11 +88,6 @@ class FileEndpoints:
 
     artifacts: ArtifactStore
     workers: Workers
-
-    async def list(self, request: Request) -> Response:
-        """Answer what lies in the folder `?path=`."""
-        wanted = decode_query(request.url.query, ListArtifacts)
-        return answer(await self.workers.run(list_artifacts, self.artifacts, wanted))
 
     async def get(self, request: Request) -> Response:
         """Answer the file's bytes, or headers for HEAD."""
