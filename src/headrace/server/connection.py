@@ -30,6 +30,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(*arguments, **options)
         self._reading_head = True
         self._head_bytes = 0
+        self._was_whole = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn: all of ours are Transports
         """Start the clock: a connection that never asks anything is closed like an idle one."""
@@ -38,9 +39,11 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the client."""
+        self._was_whole = False
         super().data_received(data)
         if self._reading_head and not self.transport.is_closing():
-            self._head_bytes += len(data)
+            if not self._was_whole:  # else these bytes were a body too, and nobody knows how much
+                self._head_bytes += len(data)
             if self._head_bytes > self.max_head_bytes:
                 self._refuse(
                     b"431 Request Header Fields Too Large",
@@ -64,6 +67,7 @@ class Connection(HttpToolsProtocol):
         """All of it is there; what comes next is the head of another."""
         self._reading_head = True
         self._head_bytes = 0
+        self._was_whole = True
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
