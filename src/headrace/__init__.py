@@ -1,0 +1,224 @@
+"""Track machine-learning runs, register models, serve them: the front door.
+
+`import headrace as mlflow` works for what is named here; each name is loaded when it is first
+used, so the import itself costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from headrace import artifacts, version
+
+if TYPE_CHECKING:
+    from headrace.client.active import (
+        ActiveRun,
+        active_run,
+        end_run,
+        last_active_run,
+        start_run,
+    )
+    from headrace.client.client import Client
+    from headrace.client.client import Client as MlflowClient
+    from headrace.client.experiment import (
+        create_experiment,
+        delete_experiment,
+        delete_experiment_tag,
+        get_experiment,
+        get_experiment_by_name,
+        restore_experiment,
+        search_experiments,
+        set_experiment,
+        set_experiment_tag,
+        set_experiment_tags,
+    )
+    from headrace.client.fluent import (
+        delete_run,
+        delete_tag,
+        flush_artifact_async_logging,
+        flush_async_logging,
+        get_artifact_uri,
+        get_parent_run,
+        get_run,
+        load_table,
+        log_artifact,
+        log_artifacts,
+        log_dict,
+        log_figure,
+        log_image,
+        log_input,
+        log_inputs,
+        log_metric,
+        log_metrics,
+        log_outputs,
+        log_param,
+        log_params,
+        log_stream,
+        log_table,
+        log_text,
+        restore_run,
+        search_runs,
+        set_tag,
+        set_tags,
+    )
+    from headrace.client.images import Image
+    from headrace.client.models import (
+        create_external_model,
+        delete_logged_model_tag,
+        finalize_logged_model,
+        get_logged_model,
+        initialize_logged_model,
+        log_model_params,
+        register_model,
+        search_logged_models,
+        search_model_versions,
+        search_registered_models,
+        set_logged_model_tags,
+        set_model_version_tag,
+    )
+    from headrace.client.tracking import (
+        get_registry_uri,
+        get_tracking_uri,
+        is_tracking_uri_set,
+        set_registry_uri,
+        set_tracking_uri,
+    )
+    from headrace.errors import HeadraceError
+    from headrace.errors import HeadraceError as MlflowException
+
+__version__ = version.VERSION
+
+__all__ = [
+    "ActiveRun",
+    "Client",
+    "HeadraceError",
+    "Image",
+    "MlflowClient",
+    "MlflowException",
+    "__version__",
+    "active_run",
+    "create_experiment",
+    "create_external_model",
+    "delete_experiment",
+    "delete_experiment_tag",
+    "delete_logged_model_tag",
+    "delete_run",
+    "delete_tag",
+    "end_run",
+    "finalize_logged_model",
+    "flush_artifact_async_logging",
+    "flush_async_logging",
+    "get_artifact_uri",
+    "get_experiment",
+    "get_experiment_by_name",
+    "get_logged_model",
+    "get_parent_run",
+    "get_registry_uri",
+    "get_run",
+    "get_tracking_uri",
+    "initialize_logged_model",
+    "is_tracking_uri_set",
+    "last_active_run",
+    "load_table",
+    "log_artifact",
+    "log_artifacts",
+    "log_dict",
+    "log_figure",
+    "log_image",
+    "log_input",
+    "log_inputs",
+    "log_metric",
+    "log_metrics",
+    "log_model_params",
+    "log_outputs",
+    "log_param",
+    "log_params",
+    "log_stream",
+    "log_table",
+    "log_text",
+    "register_model",
+    "restore_experiment",
+    "restore_run",
+    "search_experiments",
+    "search_logged_models",
+    "search_model_versions",
+    "search_registered_models",
+    "search_runs",
+    "set_experiment",
+    "set_experiment_tag",
+    "set_experiment_tags",
+    "set_logged_model_tags",
+    "set_model_version_tag",
+    "set_registry_uri",
+    "set_tag",
+    "set_tags",
+    "set_tracking_uri",
+    "start_run",
+]
+
+# Where each name lives; what a name is called there, if not the same.
+_HOMES = {
+    "headrace.client.active": (
+        *("ActiveRun", "active_run", "end_run", "last_active_run", "start_run"),
+    ),
+    "headrace.client.client": ("Client", "MlflowClient"),
+    "headrace.client.experiment": (
+        *("create_experiment", "delete_experiment", "delete_experiment_tag", "get_experiment"),
+        *("get_experiment_by_name", "restore_experiment", "search_experiments", "set_experiment"),
+        *("set_experiment_tag", "set_experiment_tags"),
+    ),
+    "headrace.client.fluent": (
+        *("delete_run", "delete_tag", "flush_artifact_async_logging", "flush_async_logging"),
+        *("get_artifact_uri", "get_parent_run", "get_run", "load_table", "log_artifact"),
+        *("log_artifacts", "log_dict", "log_figure", "log_image", "log_input", "log_inputs"),
+        *("log_metric", "log_metrics", "log_outputs", "log_param", "log_params", "log_stream"),
+        *("log_table", "log_text", "restore_run", "search_runs", "set_tag", "set_tags"),
+    ),
+    "headrace.client.images": ("Image",),
+    "headrace.client.models": (
+        *("create_external_model", "delete_logged_model_tag", "finalize_logged_model"),
+        *("get_logged_model", "initialize_logged_model", "log_model_params", "register_model"),
+        *("search_logged_models", "search_model_versions", "search_registered_models"),
+        *("set_logged_model_tags", "set_model_version_tag"),
+    ),
+    "headrace.client.tracking": (
+        *("get_registry_uri", "get_tracking_uri", "is_tracking_uri_set", "set_registry_uri"),
+        *("set_tracking_uri",),
+    ),
+    "headrace.errors": ("HeadraceError", "MlflowException"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+_OTHER_NAMES = {"MlflowClient": "Client", "MlflowException": "HeadraceError"}
+_ARTIFACT_FUNCTIONS = (
+    *("download_artifacts", "list_artifacts", "load_dict", "load_image", "load_text"),
+)
+
+
+def _artifacts_door(name: str) -> Any:
+    """`headrace.artifacts` holds the stores of artifacts, and is where these functions are looked
+    for. They stand above the stores, so it is the front door that adds them."""
+    import importlib
+
+    if name not in _ARTIFACT_FUNCTIONS:
+        raise AttributeError(f"module 'headrace.artifacts' has no attribute {name!r}")
+    return getattr(importlib.import_module("headrace.client.artifacts"), name)
+
+
+vars(artifacts)["__getattr__"] = _artifacts_door
+
+
+def __getattr__(name: str) -> Any:
+    import importlib
+
+    if name == "entities":
+        return importlib.import_module("headrace.entities")
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'headrace' has no attribute {name!r}")
+    value = getattr(importlib.import_module(home), _OTHER_NAMES.get(name, name))
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "entities"})

@@ -1,0 +1,288 @@
+"""The client's calls about artifacts: files, and objects that become files."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from headrace.artifacts.open import ArtifactPlace
+from headrace.artifacts.paths import join, safe_path
+from headrace.client import documents, figures, images, tables
+from headrace.client.locations import Locations
+from headrace.client.values import now, whole
+from headrace.errors import HeadraceError, InvalidRequest, NotFound
+from headrace.protocol.artifacts import FileInfo
+from headrace.protocol.runs import RunRef, SearchRuns, SetTag
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LOGGED_ARTIFACTS_TAG: Final = "mlflow.loggedArtifacts"
+LOGGED_IMAGES_TAG: Final = "mlflow.loggedImages"
+_PIECE: Final = 1 << 20
+
+
+class _Readable(Protocol):
+    def read(self, size: int, /) -> Any: ...
+
+
+class ArtifactCalls(Locations):
+    """Artifacts of runs and logged models.
+
+    Paths of artifacts are relative to the run, with `/` between folders. Every call raises
+    InvalidRequest for a path that leads elsewhere and NotFound for a run that is not there.
+    """
+
+    def log_artifact(
+        self, run_id: str, local_path: str | Path, artifact_path: str | None = None
+    ) -> None:
+        """Store a local file (or folder) under its name, in the folder `artifact_path`."""
+        _upload(self._run_place(run_id), local_path, artifact_path)
+
+    def log_artifacts(
+        self, run_id: str, local_dir: str | Path, artifact_path: str | None = None
+    ) -> None:
+        """Store what is in a local folder, in the folder `artifact_path`. NotFound."""
+        _upload_all(self._run_place(run_id), local_dir, artifact_path)
+
+    def log_text(self, run_id: str, text: str, artifact_file: str) -> None:
+        """Store a text, as UTF-8."""
+        if not isinstance(text, str):
+            raise InvalidRequest(f"'text' is of type {type(text).__name__}; expected a text.")
+        self._log_bytes(run_id, text.encode("utf-8", "surrogatepass"), artifact_file)
+
+    def log_dict(self, run_id: str, dictionary: Any, artifact_file: str) -> None:
+        """Store a dictionary or list: as YAML in `.yaml` and `.yml`, else as JSON."""
+        self._log_bytes(run_id, documents.dump(dictionary, artifact_file), artifact_file)
+
+    def log_stream(self, run_id: str, stream: _Readable, artifact_file: str) -> None:
+        """Store what a binary stream gives, to its end, without keeping it in memory."""
+        place = self._run_place(run_id).below(safe_path(artifact_file, "artifact_file"))
+        with place.store.write(place.path) as writer:
+            while piece := stream.read(_PIECE):
+                if isinstance(piece, str):
+                    raise InvalidRequest("'stream' gives text; expected one opened as binary.")
+                writer.write(piece)
+            writer.commit()
+
+    def log_figure(
+        self,
+        run_id: str,
+        figure: Any,
+        artifact_file: str,
+        *,
+        save_kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Store a figure of Matplotlib or Plotly, in the format that the file's name says."""
+        with self._saved(run_id, artifact_file) as local:
+            figures.save(figure, local, save_kwargs)
+
+    def log_image(
+        self,
+        run_id: str,
+        image: Any,
+        artifact_file: str | None = None,
+        key: str | None = None,
+        step: int | None = None,
+        timestamp: int | None = None,
+        synchronous: bool | None = None,
+    ) -> None:
+        """Store an image: a NumPy array, a PIL image, or an Image.
+
+        Under `artifact_file`; or under a `key` and `step`, with a small copy beside it, so that
+        pages can show how it changed. Give one of the two. It is stored when the call returns,
+        whatever `synchronous` says.
+        """
+        if (artifact_file is None) == (key is None):
+            raise InvalidRequest("Give either 'artifact_file' or 'key', and not both.")
+        if artifact_file is not None and (step is not None or timestamp is not None):
+            raise InvalidRequest("'step' and 'timestamp' go with 'key', not with 'artifact_file'.")
+        picture = images.Image(image)
+        if artifact_file is not None:
+            with self._saved(run_id, artifact_file) as local:
+                picture.save(local)
+            return
+        at = now() if timestamp is None else whole(timestamp)
+        name = images.step_name(key or "", 0 if step is None else whole(step), at)
+        with self._saved(run_id, f"{name}.png") as local:
+            picture.save(local)
+        with self._saved(run_id, f"{name}+compressed.webp") as local:
+            picture.small().save(local)
+        self._logger.write(SetTag(run_id=run_id, key=LOGGED_IMAGES_TAG, value="True"))
+
+    def log_table(self, run_id: str, data: Any, artifact_file: str) -> None:
+        """Store a table, a dictionary of columns or a DataFrame, as `.json` or `.parquet`.
+
+        Rows are added to a table that is there already. Images in it become files of their own.
+        """
+        tables.check_name(artifact_file)
+
+        def keep(picture: images.Image) -> dict[str, str]:
+            names = images.table_names(artifact_file)
+            with self._saved(run_id, names["filepath"]) as local:
+                picture.save(local)
+            with self._saved(run_id, names["compressed_filepath"]) as local:
+                picture.small().save(local)
+            return names
+
+        place = self._run_place(run_id).below(safe_path(artifact_file, "artifact_file"))
+        table = tables.table_of(data, keep)
+        earlier = _read(place)
+        if earlier is not None:
+            table = tables.parse(earlier, artifact_file).with_rows_of(table)
+        self._log_bytes(run_id, tables.dump(table, artifact_file), artifact_file)
+        self._note_table(run_id, artifact_file)
+
+    def load_table(
+        self,
+        experiment_id: str,
+        artifact_file: str,
+        run_ids: Sequence[str] | None = None,
+        extra_columns: Sequence[str] | None = None,
+    ) -> pd.DataFrame:
+        """The rows of a table, of these runs or of all runs of the experiment, one below the other.
+
+        `extra_columns` names fields of a run (`run_id`, `start_time` …), or keys of its metrics,
+        parameters and tags, that are added to each row. NotFound when no run has the table.
+        """
+        return tables.load(self._table_parts(experiment_id, artifact_file, run_ids), extra_columns)
+
+    def list_artifacts(self, run_id: str, path: str | None = None) -> list[FileInfo]:
+        """What lies directly in a folder of a run; paths are relative to the run."""
+        return _list(self._run_file(run_id, path or ""), path)
+
+    def download_artifacts(self, run_id: str, path: str, dst_path: str | None = None) -> str:
+        """A file or folder on local disk, `""` for all of a run's; the local path.
+
+        Without `dst_path` it lands in a new temporary folder, unless it is on local disk already.
+        """
+        return _download(self._run_file(run_id, path), dst_path)
+
+    def log_model_artifact(
+        self, model_id: str, local_path: str | Path, artifact_path: str | None = None
+    ) -> None:
+        """Store a local file with a logged model."""
+        _upload(self._model_place(model_id), local_path, artifact_path)
+
+    def log_model_artifacts(
+        self, model_id: str, local_dir: str | Path, artifact_path: str | None = None
+    ) -> None:
+        """Store what is in a local folder with a logged model. NotFound."""
+        _upload_all(self._model_place(model_id), local_dir, artifact_path)
+
+    def list_logged_model_artifacts(self, model_id: str, path: str | None = None) -> list[FileInfo]:
+        """What lies directly in a folder of a logged model."""
+        return _list(self._model_place(model_id).below(path), path)
+
+    def _download_uri(self, uri: str, dst_path: str | None) -> str:
+        return _download(self._locate(uri), dst_path)
+
+    def _log_bytes(self, run_id: str, data: bytes, artifact_file: str) -> None:
+        place = self._run_place(run_id).below(safe_path(artifact_file, "artifact_file"))
+        with place.store.write(place.path) as writer:
+            writer.write(data)
+            writer.commit()
+
+    @contextmanager
+    def _saved(self, run_id: str, artifact_file: str) -> Iterator[str]:
+        """A local path for somebody to write to; what is there afterwards is stored."""
+        from headrace.artifacts.transfer import upload_file
+
+        place = self._run_place(run_id).below(safe_path(artifact_file, "artifact_file"))
+        with tempfile.TemporaryDirectory(prefix="headrace-") as folder:
+            local = os.path.join(folder, os.path.basename(artifact_file))
+            yield local
+            upload_file(place.store, Path(local), place.path)
+
+    def _note_table(self, run_id: str, artifact_file: str) -> None:
+        """Add the table to the tag by which pages find tables."""
+        tags = self._store.runs.get(RunRef(run_id=run_id)).run.data.tags
+        noted = next((tag.value for tag in tags if tag.key == LOGGED_ARTIFACTS_TAG), "[]")
+        try:
+            entries = json.loads(noted)
+        except ValueError:
+            entries = []
+        entry = {"path": artifact_file, "type": "table"}
+        if entry not in entries:
+            value = json.dumps([*entries, entry])
+            self._logger.write(SetTag(run_id=run_id, key=LOGGED_ARTIFACTS_TAG, value=value))
+
+    def _table_parts(
+        self, experiment_id: str, artifact_file: str, run_ids: Sequence[str] | None
+    ) -> Iterator[tuple[Any, tables.Table]]:
+        wanted = None if run_ids is None else set(run_ids)
+        request = SearchRuns(experiment_ids=[str(experiment_id)], max_results=1000)
+        found = False
+        while True:
+            page = self._store.runs.search(request)
+            for run in page.runs:
+                if wanted is not None and run.info.run_id not in wanted:
+                    continue
+                data = _read(self._place(run.info.artifact_uri).below(artifact_file))
+                if data is not None:
+                    found = True
+                    yield run, tables.parse(data, artifact_file)
+            if not page.next_page_token:
+                break
+            request.page_token = page.next_page_token
+        if not found:
+            raise NotFound(f"None of the runs has a table '{artifact_file}'.")
+
+
+def _upload(place: ArtifactPlace, local_path: str | Path, artifact_path: str | None) -> None:
+    from headrace.artifacts.transfer import upload_file, upload_folder
+
+    local = Path(local_path)
+    target = place.below(artifact_path).below(local.resolve().name)
+    if local.is_dir():
+        upload_folder(target.store, local, target.path)
+    else:
+        upload_file(target.store, local, target.path)
+
+
+def _upload_all(place: ArtifactPlace, local_dir: str | Path, artifact_path: str | None) -> None:
+    from headrace.artifacts.transfer import upload_folder
+
+    target = place.below(artifact_path)
+    upload_folder(target.store, Path(local_dir), target.path)
+
+
+def _list(place: ArtifactPlace, path: str | None) -> list[FileInfo]:
+    entries = place.store.list(place.path)
+    return [
+        FileInfo(join(path or "", entry.path), entry.is_dir, entry.file_size) for entry in entries
+    ]
+
+
+def _read(place: ArtifactPlace) -> bytes | None:
+    """All bytes of a file; None when there is none."""
+    try:
+        with place.store.read(place.path) as reader:
+            return b"".join(reader.chunks())
+    except NotFound:
+        return None
+
+
+def _download(place: ArtifactPlace, dst_path: str | None) -> str:
+    from headrace.artifacts.transfer import download
+
+    if dst_path is None:
+        root = getattr(place.store, "root", None)
+        if root is not None:
+            local = Path(root) / place.path
+            if not local.exists():
+                raise NotFound(f"There is no artifact '{place.path}'.")
+            return str(local)
+        dst_path = tempfile.mkdtemp(prefix="headrace-")
+    folder = Path(dst_path)
+    if folder.exists() and not folder.is_dir():
+        raise InvalidRequest(f"'dst_path' is {dst_path!r}, a file; expected a folder.")
+    try:
+        return str(download(place.store, place.path, folder))
+    except OSError as error:
+        raise HeadraceError(f"Cannot write below {dst_path!r}: {error.strerror}.") from error

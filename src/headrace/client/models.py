@@ -1,0 +1,195 @@
+"""The fluent API: registered models, their versions, and logged models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from headrace.client.active import active_run
+from headrace.client.client import Client, current_client
+from headrace.client.entities import LoggedModel, ModelVersion, RegisteredModel
+from headrace.client.experiment import current_experiment_id
+from headrace.client.frames import logged_models_frame
+from headrace.client.values import every_page
+from headrace.errors import AlreadyExists, InvalidRequest, NotFound
+from headrace.protocol.uris import LoggedModelUri, join, parse_models_uri, parse_run_uri, scheme_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MODEL_FILE = "MLmodel"
+
+
+def register_model(
+    model_uri: str,
+    name: str,
+    await_registration_for: int | None = 300,
+    *,
+    tags: Mapping[str, Any] | None = None,
+    env_pack: None = None,
+) -> ModelVersion:
+    """Make the next version of the model `name`, which is made when it is not there.
+
+    `model_uri` is `runs:/<run id>/<path>`, `models:/m-<id>`, a version's `models:/…`, or where
+    files lie. The version is ready at once. `env_pack` must be left out. NotFound.
+    """
+    if env_pack is not None:
+        raise InvalidRequest("'env_pack' is of use on Databricks only; leave it out.")
+    client = current_client()
+    source, run_id, model_id = _source_of(client, str(model_uri))
+    with suppress(AlreadyExists):  # the usual case: this is its next version
+        client.create_registered_model(name)
+    return client.create_model_version(
+        name, source, run_id, tags, await_creation_for=await_registration_for, model_id=model_id
+    )
+
+
+def search_registered_models(
+    max_results: int | None = None,
+    filter_string: str | None = None,
+    order_by: Sequence[str] | None = None,
+) -> list[RegisteredModel]:
+    """The registered models that a filter accepts, all of them or the first `max_results`."""
+    client = current_client()
+
+    def fetch(size: int, token: str | None) -> tuple[list[RegisteredModel], str | None]:
+        page = client.search_registered_models(filter_string, size, order_by, token)
+        return page, page.token
+
+    return every_page(fetch, max_results, 100)
+
+
+def search_model_versions(
+    max_results: int | None = None,
+    filter_string: str | None = None,
+    order_by: Sequence[str] | None = None,
+) -> list[ModelVersion]:
+    """The model versions that a filter accepts, all of them or the first `max_results`."""
+    client = current_client()
+
+    def fetch(size: int, token: str | None) -> tuple[list[ModelVersion], str | None]:
+        page = client.search_model_versions(filter_string, size, order_by, token)
+        return page, page.token
+
+    return every_page(fetch, max_results, 10_000)
+
+
+def set_model_version_tag(
+    name: str, version: str | None = None, key: str | None = None, value: Any = None
+) -> None:
+    """Write a tag of a model version, over what was there. NotFound."""
+    current_client().set_model_version_tag(name, version, key, value)
+
+
+def initialize_logged_model(
+    name: str | None = None,
+    source_run_id: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    params: Mapping[str, str] | None = None,
+    model_type: str | None = None,
+    experiment_id: str | None = None,
+) -> LoggedModel:
+    """Make a logged model of the active run, PENDING until `finalize_logged_model`."""
+    run = active_run()
+    return current_client().create_logged_model(
+        experiment_id or (run.info.experiment_id if run else current_experiment_id()),
+        name,
+        source_run_id or (run.info.run_id if run else None),
+        tags,
+        params,
+        model_type,
+    )
+
+
+def create_external_model(
+    name: str | None = None,
+    source_run_id: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    params: Mapping[str, str] | None = None,
+    model_type: str | None = None,
+    experiment_id: str | None = None,
+) -> LoggedModel:
+    """Make a logged model whose files lie elsewhere; it is READY at once."""
+    model = initialize_logged_model(name, source_run_id, tags, params, model_type, experiment_id)
+    return finalize_logged_model(model.model_id, "READY")
+
+
+def finalize_logged_model(model_id: str, status: str) -> LoggedModel:
+    """Say that a model's files are there ("READY"), or that saving them failed ("FAILED")."""
+    return current_client().finalize_logged_model(model_id, status)
+
+
+def get_logged_model(model_id: str) -> LoggedModel:
+    """The logged model with this id. NotFound, also when it is deleted."""
+    return current_client().get_logged_model(model_id)
+
+
+def search_logged_models(
+    experiment_ids: Sequence[str] | None = None,
+    filter_string: str | None = None,
+    datasets: Sequence[Mapping[str, str]] | None = None,
+    max_results: int | None = None,
+    order_by: Sequence[Mapping[str, Any]] | None = None,
+    output_format: str = "pandas",
+) -> list[LoggedModel] | pd.DataFrame:
+    """The logged models that a filter accepts, of these experiments or of the current one."""
+    if output_format not in ("pandas", "list"):
+        raise InvalidRequest(
+            f"Invalid value {output_format!r} for 'output_format': expected 'pandas' or 'list'."
+        )
+    client = current_client()
+    ids = experiment_ids or [current_experiment_id()]
+
+    def fetch(size: int, token: str | None) -> tuple[list[LoggedModel], str | None]:
+        page = client.search_logged_models(ids, filter_string, datasets, size, order_by, token)
+        return page, page.token
+
+    found = every_page(fetch, max_results, 50)
+    return found if output_format == "list" else logged_models_frame(found)
+
+
+def set_logged_model_tags(model_id: str, tags: Mapping[str, Any]) -> None:
+    """Write tags of a logged model, over what was there. NotFound."""
+    current_client().set_logged_model_tags(model_id, tags)
+
+
+def delete_logged_model_tag(model_id: str, key: str) -> None:
+    """Remove a tag of a logged model. NotFound, also when the tag is not there."""
+    current_client().delete_logged_model_tag(model_id, key)
+
+
+def log_model_params(params: Mapping[str, str], model_id: str | None = None) -> None:
+    """Write parameters of a logged model, each once. NotFound."""
+    if model_id is None:
+        raise InvalidRequest("Missing value for required parameter 'model_id'.")
+    current_client().log_model_params(model_id, params)
+
+
+def _source_of(client: Client, uri: str) -> tuple[str, str | None, str | None]:
+    """Where the files of a version come from, and the run and logged model behind them."""
+    scheme = scheme_of(uri)
+    if scheme == "models":
+        named = parse_models_uri(uri)
+        if isinstance(named, LoggedModelUri):
+            model = client.get_logged_model(named.model_id)
+            return uri, model.source_run_id, model.model_id
+        version = client._registered_version(named)
+        source = f"models:/{version.name}/{version.version}"
+        return source, version.run_id or None, version.model_id
+    if scheme != "runs":
+        return uri, None, None
+    named_run = parse_run_uri(uri)
+    place = client._run_place(named_run.run_id).below(named_run.path)
+    run = client.get_run(named_run.run_id)
+    if any(entry.path == MODEL_FILE for entry in place.store.list(place.path)):
+        return join(run.info.artifact_uri, named_run.path), named_run.run_id, None
+    models = client._models_of_run(named_run.run_id, named_run.path)
+    if not models:
+        raise NotFound(
+            f"The run '{named_run.run_id}' has no model at '{named_run.path}': neither a folder "
+            f"with the file {MODEL_FILE}, nor a logged model of that name."
+        )
+    steps = {output.model_id: output.step for output in run.outputs.model_outputs}
+    model_id = max(models, key=lambda model: steps.get(model.info.model_id, -1)).info.model_id
+    return f"models:/{model_id}", named_run.run_id, model_id

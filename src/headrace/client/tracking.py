@@ -1,0 +1,159 @@
+"""Where runs are tracked: the tracking and registry URIs, and one open store for each.
+
+A store is opened once per process and URI and stays open; a child after a fork opens its own. At
+exit what must be written is written (`before_closing`), then all stores are closed.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from headrace import settings
+from headrace.errors import InvalidRequest
+from headrace.protocol.uris import scheme_of
+from headrace.store.base import Store
+
+_log: Final = logging.getLogger("headrace")
+_DATABASES: Final = ("sqlite", "postgresql", "postgres")
+
+
+class _State:
+    """What this process has been told."""
+
+    def __init__(self) -> None:
+        self.tracking_uri: str | None = None
+        self.registry_uri: str | None = None
+        self.default_uri: str | None = None
+        self.stores: dict[tuple[object, ...], Store] = {}
+        self.before_closing: list[Callable[[], None]] = []
+        self.registered = False
+
+
+_state = _State()
+
+
+def set_tracking_uri(uri: str | Path) -> None:
+    """Track runs at `uri`: `http(s)://…`, `sqlite:///FILE`, `postgresql://…`.
+
+    A plain path stands for a SQLite file `headrace.db` in that folder. Processes started from
+    this one take it over. Raises InvalidRequest for another kind of URI.
+    """
+    _state.tracking_uri = _normalized(uri) if uri else None
+    if _state.tracking_uri:
+        os.environ[settings.TRACKING_URI.names[0]] = _state.tracking_uri
+    else:
+        os.environ.pop(settings.TRACKING_URI.names[0], None)
+
+
+def get_tracking_uri() -> str:
+    """Where runs are tracked: as set here, in the environment, or `sqlite:///headrace.db`."""
+    if _state.tracking_uri:
+        return _state.tracking_uri
+    configured = settings.TRACKING_URI.get()
+    if configured:
+        return _normalized(configured)
+    if _state.default_uri is None:
+        file = Path.cwd() / "headrace.db"
+        _state.default_uri = f"sqlite:///{file}"
+        if not file.exists():
+            _log.warning(
+                "Headrace tracks runs in %s, a new file. To track elsewhere, say "
+                "headrace.set_tracking_uri(...) or set HEADRACE_TRACKING_URI.",
+                file,
+            )
+    return _state.default_uri
+
+
+def is_tracking_uri_set() -> bool:
+    """Whether anybody has said where runs are tracked."""
+    return bool(_state.tracking_uri or settings.TRACKING_URI.get())
+
+
+def set_registry_uri(uri: str | Path) -> None:
+    """Register models at `uri`, when that is not where runs are tracked; "" takes it back."""
+    _state.registry_uri = _normalized(uri) if uri else None
+
+
+def get_registry_uri() -> str:
+    """Where models are registered: as set here, in the environment, or the tracking URI."""
+    if _state.registry_uri:
+        return _state.registry_uri
+    configured = settings.REGISTRY_URI.get()
+    return _normalized(configured) if configured else get_tracking_uri()
+
+
+def normalized_uri(uri: str | Path | None, default: Callable[[], str]) -> str:
+    """`uri` in the form that the other functions use, or the default when there is none."""
+    return _normalized(uri) if uri else default()
+
+
+def store_for(uri: str) -> Store:
+    """The open store of `uri`, opened with the first call in this process."""
+    key: tuple[object, ...] = (os.getpid(), uri)
+    if uri.startswith("http"):
+        # A changed password needs a new connection.
+        key += tuple(variable.get() for variable in _CREDENTIALS)
+    found = _state.stores.get(key)
+    return found if found is not None else _open(uri, key)
+
+
+def before_closing(hook: Callable[[], None]) -> None:
+    """Call `hook` when the process ends, before the stores are closed."""
+    _state.before_closing.append(hook)
+
+
+_CREDENTIALS: Final = (
+    settings.TRACKING_TOKEN,
+    settings.TRACKING_USERNAME,
+    settings.TRACKING_PASSWORD,
+)
+
+
+def _open(uri: str, key: tuple[object, ...]) -> Store:
+    from headrace.artifacts.open import default_artifact_root
+    from headrace.store.open import open_store
+
+    if uri.startswith("http"):
+        opened = open_store(uri)
+    else:
+        opened = open_store(uri, artifact_root=str(default_artifact_root(uri)))
+    store = _state.stores.setdefault(key, opened)
+    if store is not opened:
+        opened.close()  # another thread was faster
+    if not _state.registered:
+        _state.registered = True
+        atexit.register(_close_all)
+    return store
+
+
+def _close_all() -> None:
+    for hook in _state.before_closing:
+        hook()
+    for key in list(_state.stores):
+        store = _state.stores.pop(key)
+        if key[0] == os.getpid():
+            store.close()
+
+
+def _normalized(uri: str | Path) -> str:
+    text = os.fspath(uri)
+    scheme = scheme_of(text)
+    if scheme in ("http", "https"):
+        return text.rstrip("/")
+    if scheme in ("", "file"):
+        folder = text.removeprefix("file:").removeprefix("//") if scheme else text
+        return f"sqlite:///{Path(folder).expanduser().absolute() / 'headrace.db'}"
+    if scheme.partition("+")[0] not in _DATABASES:
+        raise InvalidRequest(
+            f"Runs cannot be tracked at '{scheme}:': expected http://…, https://…, "
+            "sqlite:///FILE, postgresql://…, or the path of a folder."
+        )
+    if text.startswith("sqlite:///") and not text.startswith("sqlite:////"):
+        # A relative file is meant from here, also when the program goes to another folder.
+        return f"sqlite:///{Path(text.removeprefix('sqlite:///')).absolute()}"
+    return text
