@@ -46,7 +46,9 @@ _SECTIONS: Final[tuple[tuple[str, ModuleType], ...]] = (
 _SCHEMAS: Final = "#/components/schemas/{name}"
 _NUMBER: Final = {"anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]}
 _FIELD_IN_PATH: Final = re.compile(r"{(\w+)}")
-_MISSING: Final = re.compile(r"(?:Missing value for required parameter|Invalid value '' for) '(\w+)'")
+_MISSING: Final = re.compile(
+    r"(?:Missing value for required parameter|Invalid value '' for) '(\w+)'"
+)
 
 
 def all_endpoints() -> Iterator[tuple[str, Endpoint[Any, Any]]]:

@@ -63,7 +63,7 @@ def endpoint_rows(store: Store, artifacts: ArtifactStore) -> Rows:
         *_logged_model_rows(store),
         *_registered_model_rows(store),
         *_model_version_rows(store),
-        Row(server_info.GET, READ, _server_info),
+        Row(server_info.GET, READ, _server_info, quick=True),
     ]
 
 
@@ -71,8 +71,8 @@ def _experiment_rows(store: Store) -> Rows:
     to = store.experiments
     return [
         Row(experiments.CREATE, WRITE, to.create),
-        Row(experiments.GET, READ, to.get),
-        Row(experiments.GET_BY_NAME, READ, to.get_by_name),
+        Row(experiments.GET, READ, to.get, quick=True),
+        Row(experiments.GET_BY_NAME, READ, to.get_by_name, quick=True),
         Row(experiments.SEARCH, READ, to.search),
         Row(experiments.SEARCH_GET, READ, to.search),
         Row(experiments.UPDATE, WRITE, to.update),
@@ -88,7 +88,7 @@ def _run_rows(store: Store) -> Rows:
     to = store.runs
     return [
         Row(runs.CREATE, WRITE, to.create),
-        Row(runs.GET, READ, to.get),
+        Row(runs.GET, READ, to.get, quick=True),
         Row(runs.UPDATE, WRITE, to.update),
         Row(runs.DELETE, WRITE, to.delete),
         Row(runs.RESTORE, WRITE, to.restore),
@@ -121,7 +121,7 @@ def _logged_model_rows(store: Store) -> Rows:
     return [
         Row(logged_models.CREATE, WRITE, to.create),
         Row(logged_models.SEARCH, READ, to.search),
-        Row(logged_models.GET, READ, to.get),
+        Row(logged_models.GET, READ, to.get, quick=True),
         Row(logged_models.FINALIZE, WRITE, to.finalize),
         Row(logged_models.DELETE, WRITE, to.delete),
         Row(logged_models.SET_TAGS, WRITE, to.set_tags),
@@ -134,7 +134,7 @@ def _registered_model_rows(store: Store) -> Rows:
     to = store.registered_models
     return [
         Row(registered_models.CREATE, WRITE, to.create),
-        Row(registered_models.GET, READ, to.get),
+        Row(registered_models.GET, READ, to.get, quick=True),
         Row(registered_models.UPDATE, WRITE, to.update),
         Row(registered_models.RENAME, WRITE, to.rename),
         Row(registered_models.DELETE, ADMIN, to.delete),
@@ -145,7 +145,7 @@ def _registered_model_rows(store: Store) -> Rows:
         Row(registered_models.DELETE_TAG, WRITE, to.delete_tag),
         Row(registered_models.SET_ALIAS, WRITE, to.set_alias),
         Row(registered_models.DELETE_ALIAS, WRITE, to.delete_alias),
-        Row(registered_models.GET_BY_ALIAS, READ, to.get_by_alias),
+        Row(registered_models.GET_BY_ALIAS, READ, to.get_by_alias, quick=True),
     ]
 
 
@@ -153,11 +153,11 @@ def _model_version_rows(store: Store) -> Rows:
     to = store.model_versions
     return [
         Row(model_versions.CREATE, WRITE, to.create),
-        Row(model_versions.GET, READ, to.get),
+        Row(model_versions.GET, READ, to.get, quick=True),
         Row(model_versions.UPDATE, WRITE, to.update),
         Row(model_versions.DELETE, ADMIN, to.delete),
         Row(model_versions.SEARCH, READ, to.search),
-        Row(model_versions.GET_DOWNLOAD_URI, READ, to.download_uri),
+        Row(model_versions.GET_DOWNLOAD_URI, READ, to.download_uri, quick=True),
         Row(model_versions.TRANSITION_STAGE, WRITE, to.transition_stage),
         Row(model_versions.SET_TAG, WRITE, to.set_tag),
         Row(model_versions.DELETE_TAG, WRITE, to.delete_tag),
