@@ -196,7 +196,8 @@ _ARTIFACT_FUNCTIONS = (
 
 def _artifacts_door(name: str) -> Any:
     """`headrace.artifacts` holds the stores of artifacts, and is where these functions are looked
-    for. They stand above the stores, so it is the front door that adds them."""
+    for. They stand above the stores, so it is the front door that adds them.
+    """
     import importlib
 
     if name not in _ARTIFACT_FUNCTIONS:

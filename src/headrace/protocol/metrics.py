@@ -65,6 +65,9 @@ class LogMetric(Request):
         names.check_required("value", self.value)
         names.check_required("timestamp", self.timestamp)
         check_metric_links("", self)
+        value = self.value
+        if value is not None and value - value != 0.0:
+            self.value = NonFinite(value)
 
     def point(self) -> Metric:
         """The point that this call adds."""
