@@ -95,6 +95,44 @@ def test_links_lead_nowhere(store: LocalArtifactStore, tmp_path: Path) -> None:
     assert os.listdir(outside) == ["secret"]
 
 
+def test_a_folder_swapped_for_a_link_in_the_middle_gains_nothing(
+    store: LocalArtifactStore, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "f").write_text("secret")
+    put(store, "d/f", b"inside")
+    (store.root / "link").symlink_to(outside)
+    place, link, aside = (str(store.root / name) for name in ("d", "link", "aside"))
+    stop = threading.Event()
+
+    def swap() -> None:
+        while not stop.is_set():
+            os.rename(place, aside)
+            os.rename(link, place)
+            os.rename(place, link)
+            os.rename(aside, place)
+
+    swapping = threading.Thread(target=swap)
+    swapping.start()
+    read = refused = 0
+    deadline = time.monotonic() + 10
+    try:
+        while (read < 100 or refused < 100) and time.monotonic() < deadline:
+            try:
+                assert get(store, "d/f") == b"inside"
+                assert [info.file_size for info in store.list("d")] in ([], [6])
+                read += 1
+            except (InvalidRequest, NotFound):
+                refused += 1
+    finally:
+        stop.set()
+        swapping.join()
+    assert read >= 100
+    assert refused >= 100
+    assert os.listdir(outside) == ["f"]
+
+
 def test_a_pipe_in_the_root_blocks_nobody(store: LocalArtifactStore) -> None:
     os.mkfifo(store.root / "pipe")
     with pytest.raises(NotFound):

@@ -13,7 +13,6 @@ from starlette.types import Receive, Scope, Send
 
 from headrace.artifacts.base import ArtifactReader, ArtifactStore
 from headrace.errors import InvalidRequest
-from headrace.server.answers import SAFE_HEADERS
 from headrace.server.artifact_ranges import ByteRange, http_date, not_modified, wanted_range
 from headrace.server.artifact_streams import BATCH, Workers, send_file
 
@@ -66,7 +65,6 @@ def _answer(request: Request, reader: ArtifactReader, workers: Workers, path: st
         "content-type": content_type(name),
         "etag": reader.etag,
         "last-modified": http_date(reader.modified),
-        **{name.decode(): value.decode() for name, value in SAFE_HEADERS},
     }
     if reader.sha256:
         headers["repr-digest"] = digest_header(reader.sha256)

@@ -28,7 +28,6 @@ from headrace.protocol.artifacts import (
 from headrace.protocol.codec import decode, decode_query, encode
 from headrace.protocol.wire import Empty, Int64
 from headrace.protocol.wire import Request as WireRequest
-from headrace.server.answers import SAFE_HEADERS
 from headrace.server.artifact_downloads import announced_sha256, digest_header, download
 from headrace.server.artifact_streams import Workers, body_of, receive_file
 
@@ -59,8 +58,11 @@ class UploadEndpoints:
         wanted = decode(await read_body(request, self.workers), CreateMultipartUpload)
         path = _target(request, wanted.path)
         upload_id = await self.workers.run(self.artifacts.create_upload, path, wanted.num_parts)
-        numbers = range(1, wanted.num_parts + 1)
-        credentials = [self._credential(request, path, upload_id, n) for n in numbers]
+        address = address_of(request, self.public_url)
+        # With thousands of parts this takes a while: not on the event loop.
+        credentials = await self.workers.run(
+            self._credentials, address, path, upload_id, wanted.num_parts
+        )
         return answer(MultipartUpload(upload_id=upload_id, credentials=credentials))
 
     async def parts(self, request: Request) -> Response:
@@ -91,13 +93,18 @@ class UploadEndpoints:
         path = safe_path(request.path_params["path"])
         size = await self.workers.run(_size, self.artifacts, path)
         signed = self.artifacts.sign(Grant("GET", path), DOWNLOAD_LIFETIME)
-        url = absolute(request, self.public_url, signed.url)
+        url = absolute(address_of(request, self.public_url), signed.url)
         return answer(PresignedDownload(url=url, headers=signed.headers, file_size=size))
 
-    def _credential(self, request: Request, path: str, upload_id: str, n: int) -> PartCredential:
-        signed = self.artifacts.sign(Grant("PUT", path, upload_id, n), UPLOAD_LIFETIME)
-        url = absolute(request, self.public_url, signed.url)
-        return PartCredential(url=url, part_number=n, headers=signed.headers)
+    def _credentials(
+        self, address: str, path: str, upload_id: str, num_parts: int
+    ) -> list[PartCredential]:
+        credentials = []
+        for n in range(1, num_parts + 1):
+            signed = self.artifacts.sign(Grant("PUT", path, upload_id, n), UPLOAD_LIFETIME)
+            url = absolute(address, signed.url)
+            credentials.append(PartCredential(url=url, part_number=n, headers=signed.headers))
+        return credentials
 
 
 @dataclass(frozen=True)
@@ -153,17 +160,17 @@ def upload_routes(endpoints: UploadEndpoints) -> list[Route]:
 
 def answer(value: msgspec.Struct, headers: dict[str, str] | None = None) -> Response:
     """A struct as a JSON answer."""
-    response = Response(encode(value), headers=headers, media_type="application/json")
-    response.raw_headers.extend(SAFE_HEADERS)
-    return response
+    return Response(encode(value), headers=headers, media_type="application/json")
 
 
-def absolute(request: Request, public_url: str | None, url: str) -> str:
+def address_of(request: Request, public_url: str | None) -> str:
+    """This server's address as the client of `request` can reach it."""
+    return (public_url or f"{request.url.scheme}://{request.url.netloc}").rstrip("/")
+
+
+def absolute(address: str, url: str) -> str:
     """A signed URL with this server's address in front, if it is this server's own."""
-    if not url.startswith("/"):
-        return url
-    address = public_url or f"{request.url.scheme}://{request.url.netloc}"
-    return address.rstrip("/") + url
+    return address + url if url.startswith("/") else url
 
 
 async def read_body(request: Request, workers: Workers) -> bytes:
