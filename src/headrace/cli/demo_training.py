@@ -1,0 +1,184 @@
+"""The program that `headrace demo` trains with: `python -m headrace.cli.demo_training URL`.
+
+It learns to read handwritten digits (1,797 images of 8 by 8 points, which come with scikit-learn)
+with two kinds of models and a few settings of each, and tracks every one as a run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from headrace.cli.runs import print_runs
+from headrace.client import fluent
+from headrace.client.active import start_run
+from headrace.client.experiment import set_experiment
+from headrace.client.tracking import set_tracking_uri
+from headrace.protocol import runs
+from headrace.store.open import open_store
+
+EXPERIMENT = "digits"
+EPOCHS = 15
+SEED = 7
+TRIALS: dict[str, Sequence[Mapping[str, float]]] = {
+    "linear": [{"alpha": 1e-5}, {"alpha": 1e-3}, {"alpha": 1e-1}],
+    "network": [
+        {"hidden": 16, "rate": 0.003},
+        {"hidden": 64, "rate": 0.003},
+        {"hidden": 64, "rate": 0.03},
+    ],
+}
+
+
+@dataclass(frozen=True)
+class Data:
+    """Images and their digits, to train on and to be measured on; a data set to the SDK."""
+
+    train_x: Any
+    test_x: Any
+    train_y: Any
+    test_y: Any
+    digest: str
+    name: str = "digits"
+    source_type: str = "code"
+    source: str = "sklearn.datasets.load_digits"
+
+
+def main(address: str) -> None:
+    """Train everything against the server at `address`, then show what was found."""
+    set_tracking_uri(address)
+    experiment = set_experiment(EXPERIMENT)
+    data = load()
+    click.echo(f"Training on {len(data.train_y)} digits, measuring on {len(data.test_y)} others:")
+    for family, trials in TRIALS.items():
+        with start_run(run_name=family, tags={"role": "sweep"}):
+            for trial in trials:
+                train(family, trial, data)
+    show(address, experiment.experiment_id)
+
+
+def load() -> Data:
+    """The data set, a quarter of it held back for measuring."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    digits = load_digits()
+    parts = train_test_split(
+        digits.data / 16.0, digits.target, test_size=0.25, random_state=SEED, stratify=digits.target
+    )
+    return Data(*parts, digest=hashlib.sha256(digits.data.tobytes()).hexdigest()[:8])
+
+
+def train(family: str, trial: Mapping[str, float], data: Data) -> None:
+    """One run: parameters, a point of each metric an epoch, and at the end what it gets wrong."""
+    name = " ".join([family, *(f"{key}={value:g}" for key, value in trial.items())])
+    with start_run(run_name=name, nested=True, tags={"role": "trial"}):
+        fluent.log_input(data, context="training")
+        fluent.log_params({"model": family, "epochs": EPOCHS, "seed": SEED, **trial})
+        model = make_model(family, trial)
+        accuracy = 0.0
+        for epoch in range(EPOCHS):
+            model.partial_fit(data.train_x, data.train_y, classes=range(10))
+            accuracy = float(model.score(data.test_x, data.test_y))
+            fluent.log_metrics(
+                {
+                    "loss": log_loss(model, data),
+                    "train_accuracy": float(model.score(data.train_x, data.train_y)),
+                    "accuracy": accuracy,
+                },
+                step=epoch,
+            )
+        log_mistakes(model, data)
+    click.echo(f"  {name:<28} {'#' * round(accuracy * 30):<30} {accuracy:.3f}")
+
+
+def make_model(family: str, trial: Mapping[str, float]) -> Any:
+    """A classifier that learns epoch by epoch."""
+    if family == "linear":
+        from sklearn.linear_model import SGDClassifier
+
+        return SGDClassifier(loss="log_loss", alpha=trial["alpha"], random_state=SEED)
+    from sklearn.neural_network import MLPClassifier
+
+    return MLPClassifier(
+        hidden_layer_sizes=(int(trial["hidden"]),),
+        learning_rate_init=trial["rate"],
+        random_state=SEED,
+    )
+
+
+def log_loss(model: Any, data: Data) -> float:
+    """The cross-entropy on the images that were held back."""
+    from sklearn import metrics
+
+    return float(metrics.log_loss(data.test_y, model.predict_proba(data.test_x)))
+
+
+def log_mistakes(model: Any, data: Data) -> None:
+    """Keep the confusion matrix and the scores of each digit as files of the run."""
+    from sklearn import metrics
+
+    predicted = model.predict(data.test_x)
+    matrix = metrics.confusion_matrix(data.test_y, predicted)
+    lines = ["true \\ read" + "".join(f"{digit:>5}" for digit in range(10))]
+    lines += [f"{digit:>11}" + "".join(f"{n:>5}" for n in row) for digit, row in enumerate(matrix)]
+    fluent.log_text("\n".join(lines) + "\n", "confusion.txt")
+    scores = metrics.classification_report(
+        data.test_y, predicted, output_dict=True, zero_division=0.0
+    )
+    fluent.log_dict(scores, "scores.json")
+    if importlib.util.find_spec("matplotlib") is not None:
+        fluent.log_figure(figure_of(matrix), "confusion.png")
+
+
+def figure_of(matrix: Any) -> Any:
+    """The confusion matrix as a picture."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(matrix, cmap="Blues")
+    axes.set(xlabel="read", ylabel="true", xticks=range(10), yticks=range(10))
+    return figure
+
+
+def show(address: str, experiment_id: str) -> None:
+    """Ask the server for the best runs, and say what can be done next."""
+    store = open_store(address)
+    best = store.runs.search(
+        runs.SearchRuns(
+            experiment_ids=[experiment_id],
+            filter="tags.role = 'trial'",
+            order_by=["metrics.accuracy DESC"],
+            max_results=sum(len(trials) for trials in TRIALS.values()),
+        )
+    ).runs
+    store.close()
+    click.echo("\nWhat was tracked, best first:")
+    print_runs(best)
+    run_id = best[0].info.run_id
+    click.echo("\nTo look further:")
+    for line in next_steps(address, run_id):
+        click.echo(f"  {line}")
+
+
+def next_steps(address: str, run_id: str) -> Iterator[str]:
+    """Commands that work on what was just tracked."""
+    yield f"export HEADRACE_TRACKING_URI={address}"
+    yield "headrace runs search \"metrics.accuracy > 0.95 and params.model = 'network'\""
+    yield f"headrace runs show {run_id}"
+    yield f"headrace artifacts download {run_id} confusion.txt"
+    yield f"headrace experiments export {EXPERIMENT} -o digits.csv"
+
+
+if __name__ == "__main__":
+    # The server's own process tells the person that it was stopped.
+    with suppress(KeyboardInterrupt):
+        main(sys.argv[1])
