@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from headrace.artifacts.base import ArtifactStore
 from headrace.artifacts.local import LocalArtifactStore
-from headrace.errors import InvalidRequest, NotFound, Unavailable
+from headrace.errors import InvalidRequest, InvalidState, NotFound, Unavailable
 from headrace.testing.artifact_store import ArtifactStoreContract, get, put, put_part
 
 
@@ -294,15 +296,31 @@ print("recovered")
 """
 
 
-def test_a_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(tmp_path)],
-        capture_output=True,
-        check=False,
-    )
-    if mounted.returncode:
+@contextmanager
+def small_disk(folder: Path) -> Iterator[None]:
+    """A file system of 3 MB on `folder`."""
+    mount = shutil.which("mount")
+    if os.geteuid() != 0 or mount is None:
         pytest.skip("a small tmpfs cannot be mounted here: needs root and mount(8)")
+    command = [mount, "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)]
+    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"a small tmpfs cannot be mounted here: {mounted.stderr.strip()}")
     try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_the_root_must_be_one_file_system(store: LocalArtifactStore) -> None:
+    (store.root / "other").mkdir()
+    with small_disk(store.root / "other"), pytest.raises(InvalidState, match="another file system"):
+        put(store, "other/f", b"x")
+    assert leftovers(store) == []
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
+    with small_disk(tmp_path):
         child = subprocess.run(
             [sys.executable, "-c", FILL_THE_DISK, str(tmp_path / "root")],
             capture_output=True,
@@ -310,8 +328,6 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
             timeout=60,
             check=False,
         )
-    finally:
-        subprocess.run(["umount", "-l", str(tmp_path)], check=True)
     assert child.returncode == 0, child.stderr
     assert child.stdout == "recovered\n"
 

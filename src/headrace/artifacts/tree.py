@@ -152,11 +152,6 @@ def discard(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-_FULL: Final = {errno.ENOSPC, errno.EDQUOT}
-_BUSY: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ESTALE}
-_FORBIDDEN: Final = {errno.EACCES, errno.EPERM, errno.EROFS}
-
-
 @contextmanager
 def translated(path: str, doing: str) -> Iterator[None]:
     """Turn an OSError about `path` into the error that the caller of the store should see."""
@@ -168,28 +163,57 @@ def translated(path: str, doing: str) -> Iterator[None]:
 
 def translate(error: OSError, path: str, doing: str) -> HeadraceError:
     """The error that an OSError while `doing` something with `path` stands for."""
-    code = error.errno
+    code = error.errno or 0
     shown = f"'{path}'" if path else "the artifact root"
-    if code == errno.ENOENT:
-        return NotFound(f"No such artifact: {shown}.")
-    if code in (errno.EISDIR, errno.ENOTEMPTY):
-        return InvalidRequest(f"Cannot {doing}: {shown} is a folder; expected a file.")
-    if code in (errno.ENOTDIR, errno.ELOOP):
-        return InvalidRequest(
-            f"Cannot {doing}: {shown} leads through a file or a symbolic link; every name before "
-            "the last must be a folder, and links are not followed."
-        )
-    if code == errno.ENAMETOOLONG:
-        return InvalidRequest(f"Cannot {doing}: {shown} is too long for this file system.")
-    if code == errno.EFBIG:
-        return InvalidRequest(f"Cannot {doing}: {shown} is larger than this file system takes.")
-    if code in _FULL:
-        return Unavailable(f"Cannot {doing}: the disk of the artifact root is full.")
-    if code in _BUSY:
-        return Unavailable(f"Cannot {doing}: {os.strerror(code or 0)}; try again.")
-    if code in _FORBIDDEN:
-        return InvalidState(
-            f"Cannot {doing}: the server's account may not access {shown}; whoever runs the "
-            "server must correct the permissions of the artifact root."
-        )
-    return HeadraceError(f"Cannot {doing} {shown}: {os.strerror(code or 0)}.")
+    for codes, family, text in _MEANINGS:
+        if code in codes:
+            return family(text.format(doing=doing, shown=shown, reason=os.strerror(code)))
+    return HeadraceError(f"Cannot {doing} {shown}: {os.strerror(code)}.")
+
+
+_MEANINGS: Final[tuple[tuple[set[int], type[HeadraceError], str], ...]] = (
+    ({errno.ENOENT}, NotFound, "No such artifact: {shown}."),
+    (
+        {errno.EISDIR, errno.ENOTEMPTY},
+        InvalidRequest,
+        "Cannot {doing}: {shown} is a folder; expected a file.",
+    ),
+    (
+        {errno.ENOTDIR, errno.ELOOP},
+        InvalidRequest,
+        "Cannot {doing}: {shown} leads through a file or a symbolic link; every name before the "
+        "last must be a folder, and links are not followed.",
+    ),
+    (
+        {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ},
+        InvalidRequest,
+        "Cannot {doing}: this file system does not take the name {shown}.",
+    ),
+    (
+        {errno.EFBIG},
+        InvalidRequest,
+        "Cannot {doing}: {shown} is larger than this file system takes.",
+    ),
+    (
+        {errno.EXDEV},
+        InvalidState,
+        "Cannot {doing}: {shown} lies on another file system than the artifact root; whoever runs "
+        "the server must keep the root on one.",
+    ),
+    (
+        {errno.EACCES, errno.EPERM, errno.EROFS},
+        InvalidState,
+        "Cannot {doing}: the server's account may not access {shown}; whoever runs the server must "
+        "correct the permissions of the artifact root.",
+    ),
+    (
+        {errno.ENOSPC, errno.EDQUOT},
+        Unavailable,
+        "Cannot {doing}: the disk of the artifact root is full.",
+    ),
+    (
+        {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ESTALE},
+        Unavailable,
+        "Cannot {doing}: {reason}; try again.",
+    ),
+)
