@@ -274,7 +274,7 @@ class PostgresqlDialect:
     def any_of(self, column: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[bool]:
         """`column = ANY(:name)`."""
         array = sa.bindparam(name, type_=postgresql.ARRAY(column.type))
-        return column == sa.func.any(array)
+        return column == sa.any_(array)
 
     def list_value(self, values: Sequence[Any]) -> Any:
         """The list."""

@@ -56,8 +56,10 @@ def conditions(
     dialect: Dialect,
     database: Database,
     datasets: Sequence[DatasetRef] = (),
-) -> list[Condition]:
+) -> tuple[list[Condition], dict[str, Any]]:
     """What must all hold for a row of the entity to match the filter.
+
+    The second part is what to bind in the statement for the lists in the first.
 
     Of the two registries, rows that are prompts match only a filter that asks for them. With
     `datasets`, a logged model's metric counts only where it was measured on one of them, and a
@@ -72,7 +74,7 @@ def conditions(
     found += [builder.condition(c) for c in comparisons]
     if datasets and not any(c.kind is Kind.METRIC for c in comparisons):
         found.append(builder.measured_on_datasets())
-    return found
+    return found, builder.lists
 
 
 class _Builder:
@@ -82,6 +84,7 @@ class _Builder:
         self._searchable = SEARCHABLE[dialect]
         self._database = database
         self._datasets = datasets
+        self.lists: dict[str, Any] = {}
 
     def condition(self, c: Comparison) -> Condition:
         if c.kind is Kind.ATTRIBUTE:
@@ -140,8 +143,9 @@ class _Builder:
     def _one_of(self, column: sa.ColumnElement[Any], values: tuple[str, ...]) -> Condition:
         """One bound value for the whole list: a database takes only so many."""
         as_stored = [int(v) for v in values] if isinstance(column.type, sa.Integer) else values
-        bound = self._database.list_value(as_stored)
-        return self._database.any_of(column, "among").unique_params(among=bound)
+        name = f"list_{len(self.lists)}"
+        self.lists[name] = self._database.list_value(as_stored)
+        return self._database.any_of(column, name)
 
     def _dataset(self, c: Comparison) -> Condition:
         """A run took in a data set that fits; each term may mean another one."""

@@ -24,6 +24,7 @@ import sqlalchemy as sa
 from headrace.errors import InvalidRequest
 from headrace.protocol.limits import INT64_MAX, INT64_MIN
 from headrace.search import Dialect, Filter, Kind, OrderTerm
+from headrace.search.lexer import refuse_unstorable
 from headrace.search.parser import MAX_ORDER_TERMS
 from headrace.store.sql import tables as t
 from headrace.store.sql.dialect import Dialect as Database
@@ -76,14 +77,20 @@ class Search:
         self._searchable = SEARCHABLE[dialect]
         self._source: sa.FromClause = self._searchable.source
         self._columns: list[_SortColumn] = []
+        named = [(term.dataset_name, term.dataset_digest) for term in order]
+        for text in (text for pair in (*self._datasets, *named) for text in pair if text):
+            refuse_unstorable(text, "name or digest of a data set")
         for term in order:
             self._add(term)
         asked = {term.key for term in order if term.kind is Kind.ATTRIBUTE}
         for name, ascending in self._searchable.order:
             if name not in asked:
                 self._add(OrderTerm(Kind.ATTRIBUTE, name, ascending))
-        search = (dialect.value, parsed.comparisons, tuple(order), tuple(scope), self._datasets)
-        self._digest = hashlib.sha256(repr(search).encode()).hexdigest()[:16]
+        self._digest = _digest(
+            *(dialect.value, *scope, self._datasets, *order),
+            # Where a comparison stands in the text says nothing about what it finds.
+            *((c.kind, c.key, c.operator, c.value) for c in parsed.comparisons),
+        )
 
     def statement(
         self,
@@ -98,12 +105,12 @@ class Search:
         The rows have columns beyond those asked for; give them to `cut`. Raises InvalidRequest
         for a page token that is damaged or comes from another search.
         """
+        matching, lists = conditions(self._filter, self._dialect, database, self._datasets)
         labels = [c.expression.label(_LABEL.format(i)) for i, c in enumerate(self._columns)]
         statement = (
             sa.select(*columns, *labels)
             .select_from(self._source)
-            .where(*where)
-            .where(*conditions(self._filter, self._dialect, database, self._datasets))
+            .where(*where, *matching)
             .order_by(
                 *(c.expression if c.ascending else c.expression.desc() for c in self._columns)
             )
@@ -111,7 +118,7 @@ class Search:
         )
         if page_token:
             statement = statement.where(*_behind(self._columns, self._read_token(page_token)))
-        return statement
+        return statement.params(lists) if lists else statement
 
     def cut(
         self, rows: Sequence[sa.Row[Any]], max_results: int
@@ -180,6 +187,10 @@ class Search:
             if not _fits(value, column):
                 raise InvalidRequest("Invalid 'page_token': it was changed since it was given.")
         return values
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 def _values_to_sort_by(by_key: ByKey, term: OrderTerm, name: str) -> sa.FromClause:

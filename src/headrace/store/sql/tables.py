@@ -35,10 +35,17 @@ PREFIX_LENGTH = 128
 """Characters of a parameter's or tag's value that an index holds; long texts would not fit."""
 
 
+class _PlainDouble(Double[Any]):
+    """A double that is bound as it is: SQLAlchemy's makes a float of SQLite's 'NaN' again."""
+
+    def bind_processor(self, dialect: Any) -> None:
+        """No processing."""
+
+
 class MetricValue(TypeDecorator[float]):
     """A double in which NaN survives SQLite."""
 
-    impl = Double
+    impl = _PlainDouble
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Any) -> Any:
