@@ -133,9 +133,8 @@ class Transport:
         except _network_faults() as error:
             raise Unavailable(f"{method} {_shown(url)} broke off: {_reason(error)}.") from error
         finally:
-            response.release_conn()
-            if stream:
-                response.close()
+            # A body read to its end has given its connection back; any other must not.
+            response.close()
 
     def close(self) -> None:
         """Close the connections of this process."""

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 RESET = b"<reset>"
 """Instead of an answer: break the connection after the request was read."""
+CUT = b"<cut>"
+"""At the end of an answer: close the connection, politely, though more was announced."""
 
 
 def answer(status: int, body: bytes = b"{}", **headers: str) -> bytes:
@@ -61,6 +63,11 @@ class ScriptedServer:
                     # Closing with a linger of zero sends a reset rather than an end.
                     linger = struct.pack("ii", 1, 0)
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                    stream.close()
+                    return
+                if reply.endswith(CUT):
+                    connection.sendall(reply.removesuffix(CUT))
+                    connection.shutdown(socket.SHUT_RDWR)
                     stream.close()
                     return
                 connection.sendall(reply)
