@@ -107,6 +107,14 @@ def before_closing(hook: Callable[[], None]) -> None:
     _state.before_closing.append(hook)
 
 
+def close_stores() -> None:
+    """Let go of all databases and connections; they are opened again when they are needed."""
+    for key in list(_state.stores):
+        store = _state.stores.pop(key)
+        if key[0] == os.getpid():
+            store.close()
+
+
 _CREDENTIALS: Final = (
     settings.TRACKING_TOKEN,
     settings.TRACKING_USERNAME,
@@ -134,10 +142,7 @@ def _open(uri: str, key: tuple[object, ...]) -> Store:
 def _close_all() -> None:
     for hook in _state.before_closing:
         hook()
-    for key in list(_state.stores):
-        store = _state.stores.pop(key)
-        if key[0] == os.getpid():
-            store.close()
+    close_stores()
 
 
 def _normalized(uri: str | Path) -> str:
