@@ -32,6 +32,9 @@ def encode(value: Any) -> bytes:
     return _encoder.encode(value)
 
 
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding raises: broken JSON or a wrong type, broken UTF-8, and nesting without end."""
+
 _decoders: dict[type[Any], msgspec.json.Decoder[Any]] = {}
 
 
@@ -46,7 +49,7 @@ def decode(body: bytes, family: type[T]) -> T:
     """The struct in a JSON body; an empty body is `{}`. Raises InvalidRequest."""
     try:
         return _decoder(family).decode(body or b"{}")
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         return _decode_leniently(body, family, error)
 
 
@@ -64,13 +67,14 @@ def _document(body: bytes, first_error: Exception | None) -> dict[str, Any]:
         document = msgspec.json.decode(body)
         if isinstance(document, str):
             document = msgspec.json.decode(document)
-    except (msgspec.DecodeError, RecursionError) as error:
+        document = _without_nulls(document)
+    except _UNREADABLE as error:
         raise InvalidRequest(f"The body is not valid JSON: {error}.") from error
     if not isinstance(document, dict):
         raise InvalidRequest(
             f"The body must be a JSON object, found {type(document).__name__}."
         ) from first_error
-    return {key: _without_nulls(value) for key, value in document.items() if value is not None}
+    return document
 
 
 def _without_nulls(value: Any) -> Any:

@@ -267,7 +267,8 @@ class Dispatcher:
         if message["type"] == "http.request" and not message.get("more_body"):
             # Nearly always: a small body came with its headers, and is not copied again.
             whole: bytes = message.get("body", b"")
-            return whole
+            if len(whole) <= limit:
+                return whole
         return await self._rest_of_body(receive, message, limit)
 
     async def _rest_of_body(
