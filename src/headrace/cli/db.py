@@ -173,6 +173,7 @@ def gc(
     from headrace.cli import removal
     from headrace.errors import NotFound
 
+    require_database(backend_store_uri)
     if not Path(artifacts_destination).is_dir():
         raise NotFound(
             f"There is no folder {artifacts_destination}. Name the one where the server keeps "

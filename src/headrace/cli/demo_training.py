@@ -70,10 +70,11 @@ def load() -> Data:
     from sklearn.model_selection import train_test_split
 
     digits = load_digits()
-    parts = train_test_split(
+    train_x, test_x, train_y, test_y = train_test_split(
         digits.data / 16.0, digits.target, test_size=0.25, random_state=SEED, stratify=digits.target
     )
-    return Data(*parts, digest=hashlib.sha256(digits.data.tobytes()).hexdigest()[:8])
+    digest = hashlib.sha256(digits.data.tobytes()).hexdigest()[:8]
+    return Data(train_x, test_x, train_y, test_y, digest)
 
 
 def train(family: str, trial: Mapping[str, float], data: Data) -> None:

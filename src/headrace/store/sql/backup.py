@@ -104,7 +104,9 @@ def _dump_postgresql(url: sa.URL, target: Path, progress: Progress) -> None:
     if url.password is not None:
         # Not among the arguments, which everybody on the machine can read.
         environment["PGPASSWORD"] = str(url.password)
-    address = url.set(drivername="postgresql", password=None).render_as_string()
+    address = sa.URL.create(
+        "postgresql", url.username, None, url.host, url.port, url.database, url.query
+    ).render_as_string()
     target.touch(mode=0o600)
     done = subprocess.run(  # noqa: S603 - a program from the PATH, no shell
         [program, "--format=custom", "--no-password", f"--file={target}", f"--dbname={address}"],

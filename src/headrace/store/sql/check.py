@@ -5,6 +5,7 @@ Each check reads one moment of the database, changes nothing, and may run beside
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from headrace.store.sql import tables as t
 from headrace.store.sql.gc import Kind
 from headrace.store.sql.upkeep import Upkeep
 
+_FIRST = ("file", "tables")
 MAX_MESSAGES = 20
 """Lines that SQLite's own check may add: a broken page tends to say the same many times."""
 
@@ -44,12 +46,20 @@ def run_checks(upkeep: Upkeep, starting: Callable[[str], None]) -> list[Finding]
         starting(check.name)
         with upkeep.reading() as connection:
             findings += check.run(connection)
+        if findings and check.name in _FIRST:
+            # A file or a table that is broken makes the other answers worthless, or impossible.
+            break
     return findings
 
 
 def sqlite_problems(cursor: Any) -> Iterator[str]:
     """What SQLite says of the file behind a driver's cursor; nothing if it is sound."""
-    for (line,) in cursor.execute(f"PRAGMA integrity_check({MAX_MESSAGES})").fetchall():
+    try:
+        lines = cursor.execute(f"PRAGMA integrity_check({MAX_MESSAGES})").fetchall()
+    except sqlite3.DatabaseError as error:
+        yield str(error)
+        return
+    for (line,) in lines:
         if line != "ok":
             yield str(line)
 

@@ -181,8 +181,16 @@ class SqliteDialect:
         return None
 
 
+_IS_OURS = "SELECT max(name = 'headrace_schema') FROM sqlite_master WHERE type = 'table'"
+"""1 for a database of Headrace, 0 for one of another program, NULL for an empty one."""
+
+
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None
+    ours = connection.execute(_IS_OURS).fetchone()[0]
+    if ours == 0:
+        # Another program's database, which will be refused: not even its journal is changed.
+        return
     deadline = time.monotonic() + LOCK_TIMEOUT_S
     while True:
         try:
