@@ -17,11 +17,15 @@ from headrace.store.sql import tables as t
 from headrace.store.sql.connection import Connection
 from headrace.store.sql.database import Database
 from headrace.store.sql.run_reader import find_run_row
+from headrace.store.sql.stages import ACTIVE
 from headrace.store.sql.statements import insert_ignoring
 from headrace.store.sql.transaction import Transaction
 from headrace.store.sql.writer import Writer, write
 
-_MODEL = select(t.logged_models.c.id).where(t.logged_models.c.model_id == bindparam("model_id"))
+_MODEL = select(t.logged_models.c.id).where(
+    t.logged_models.c.model_id == bindparam("model_id"),
+    t.logged_models.c.lifecycle_stage == ACTIVE,
+)
 
 
 def add_points(

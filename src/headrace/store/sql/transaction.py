@@ -64,8 +64,10 @@ class Transaction:
 
     def run(self, statement: Any, **values: Any) -> int:
         """Run a prepared write; returns how many rows it changed."""
-        self._writes += 1
-        return self.connection.run(statement, **values)
+        count = self.connection.run(statement, **values)
+        if count:
+            self._writes += 1
+        return count
 
     def run_returning(self, statement: Any, **values: Any) -> Any:
         """Run a prepared write with RETURNING; returns its first row, or None."""
