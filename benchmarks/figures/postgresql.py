@@ -50,7 +50,7 @@ def database_server() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="bench-pg-") as folder:
         Path(folder).chmod(0o755)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # no XDG_RUNTIME_DIR: it takes /tmp
+            warnings.simplefilter("ignore")  # where XDG_RUNTIME_DIR is not set, it takes /tmp
             server = pgserver.get_server(folder)
         try:
             yield str(server.get_uri()).replace("/postgres?", "/{name}?")
