@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ def start_live(tmp_path: Path) -> Iterator[Callable[..., Live]]:
     """Starts a server with settings of the test's own."""
     with ExitStack() as stack:
 
-        def start(**options: object) -> Live:
+        def start(**options: Any) -> Live:
             return stack.enter_context(live_server(tmp_path, **options))
 
         yield start

@@ -121,9 +121,14 @@ class UserStore(Protocol):
         ...
 
 
+def is_user_name(name: str) -> bool:
+    """Whether somebody may be called that. A colon would end the name in an HTTP header."""
+    return _NAME.fullmatch(name) is not None
+
+
 def check_user_name(name: str) -> None:
-    """Refuse what cannot be a user's name. A colon would end it in an HTTP header."""
-    if not _NAME.fullmatch(name):
+    """Refuse what cannot be a user's name."""
+    if not is_user_name(name):
         raise InvalidRequest(
             f"Invalid value {name[:60]!r} for 'name': a user's name has 1 to 100 letters, digits, "
             "'.', '_', '@', '+' or '-', and starts with a letter or digit."

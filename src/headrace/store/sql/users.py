@@ -34,6 +34,7 @@ from headrace.store.users import (
     UsersState,
     check_password,
     check_user_name,
+    is_user_name,
 )
 
 _u, _k, _r = t.users.c, t.user_tokens.c, t.users_revision.c
@@ -139,7 +140,7 @@ class SqlUsers:
     def authenticate(self, name: str, password: str) -> User:
         """The user whose password this is."""
         with self._database.reading() as connection:
-            row = connection.one(_USER, name=name) if "\x00" not in name else None
+            row = connection.one(_USER, name=name) if is_user_name(name) else None
         # For somebody who is not there the same work is done, so that the time tells nothing.
         good = verify_password(password, row[4] if row is not None else _NOBODY)
         if row is None or not good:
