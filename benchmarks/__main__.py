@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import signal
 import sys
 import tempfile
 import time
@@ -28,6 +29,8 @@ NAMES = (*(figure.name for figure in SERVED), SERVER_FIGURE, *(figure.name for f
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     console = Console(stderr=True)
+    # Ended by a signal, it must still stop the servers that it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     started = time.monotonic()
 
     def say(text: str) -> None:
