@@ -115,12 +115,15 @@ def test_folders_go_there_and_back(store: HttpArtifactStore, tmp_path: Path) -> 
         (tmp_path / "in" / name).write_bytes(content)
     transfer.upload_folder(store, tmp_path / "in", "models/m")
     assert sorted(transfer.walk(store, "models/m")) == sorted(files)
-    where = transfer.download(store, "models/m", tmp_path / "out")
-    assert where == tmp_path / "out" / "m"
+    where = tmp_path / "out" / "m"
+    transfer.download_to(store, "models/m", where)
     assert {name: (where / name).read_bytes() for name in files} == files
-    assert transfer.download(store, "models/m/a.txt", tmp_path).read_bytes() == b"a"
+    assert transfer.download(store, "models/m/a.txt", tmp_path / "one").name == "a.txt"
+    assert (tmp_path / "one" / "a.txt").read_bytes() == b"a"
     with pytest.raises(NotFound):
-        transfer.download(store, "models/none", tmp_path)
+        transfer.download(store, "models/none", tmp_path / "none")
+    transfer.download_to(store, "models/none", tmp_path / "none", folder=True)
+    assert list((tmp_path / "none").iterdir()) == []
 
 
 def test_wrong_sources_are_refused(store: HttpArtifactStore, tmp_path: Path) -> None:

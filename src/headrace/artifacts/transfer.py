@@ -101,19 +101,28 @@ def download(store: ArtifactStore, path: str, folder: Path) -> Path:
     The root, "", is written into `folder` itself. Raises NotFound.
     """
     target = folder / os.path.basename(path) if path else folder
+    download_to(store, path, target, folder=not path)
+    return target
+
+
+def download_to(store: ArtifactStore, path: str, target: Path, *, folder: bool = False) -> None:
+    """Write the file or folder `path` to the local `target`.
+
+    NotFound when there is nothing at `path`; with `folder`, which says that it is a folder, that
+    makes an empty one.
+    """
     files = list(walk(store, path))
+    if not files and folder:
+        target.mkdir(parents=True, exist_ok=True)
+        return
     if not files:
-        if not path:
-            folder.mkdir(parents=True, exist_ok=True)
-            return folder
         download_file(store, path, target)
-        return target
+        return
 
     def fetch(name: str) -> None:
         download_file(store, join(path, name), target / name)
 
     _at_once(fetch, files)
-    return target
 
 
 def walk(store: ArtifactStore, path: str) -> Iterator[str]:

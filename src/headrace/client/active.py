@@ -22,6 +22,7 @@ from headrace.client.client import Client, current_client
 from headrace.client.context import context_tags
 from headrace.client.entities import Run
 from headrace.client.experiment import current_experiment_id
+from headrace.client.values import mapping
 from headrace.errors import HeadraceError, InvalidRequest
 from headrace.protocol.runs import NOTE_TAG, PARENT_RUN_TAG, RunStatus
 from headrace.protocol.wire import Tag
@@ -110,7 +111,7 @@ def start_run(
             "say start_run(nested=True) for a run inside it."
         )
     client = current_client()
-    all_tags = dict(tags or {})
+    all_tags = dict(mapping("tags", tags))
     if description is not None:
         if NOTE_TAG in all_tags:
             raise InvalidRequest(f"Give either 'description' or the tag '{NOTE_TAG}', not both.")

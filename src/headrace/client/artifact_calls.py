@@ -18,6 +18,7 @@ from headrace.client.values import now, whole
 from headrace.errors import HeadraceError, InvalidRequest, NotFound
 from headrace.protocol.artifacts import FileInfo
 from headrace.protocol.runs import RunRef, SearchRuns, SetTag
+from headrace.protocol.uris import parse_run_uri, scheme_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,7 +162,7 @@ class ArtifactCalls(Locations):
 
         Without `dst_path` it lands in a new temporary folder, unless it is on local disk already.
         """
-        return _download(self._run_file(run_id, path), dst_path)
+        return _download(self._run_file(run_id, path), dst_path, path)
 
     def log_model_artifact(
         self, model_id: str, local_path: str | Path, artifact_path: str | None = None
@@ -180,7 +181,11 @@ class ArtifactCalls(Locations):
         return _list(self._model_place(model_id).below(path), path)
 
     def _download_uri(self, uri: str, dst_path: str | None) -> str:
-        return _download(self._locate(uri), dst_path)
+        """The files of any URI, under its last name; of a whole run or model, under none."""
+        name = "" if scheme_of(uri) == "models" else uri.rstrip("/").rpartition("/")[2]
+        if scheme_of(uri) == "runs" and not parse_run_uri(uri).path:
+            name = ""
+        return _download(self._locate(uri), dst_path, name)
 
     def _log_bytes(self, run_id: str, data: bytes, artifact_file: str) -> None:
         place = self._run_place(run_id).below(safe_path(artifact_file, "artifact_file"))
@@ -268,14 +273,15 @@ def _read(place: ArtifactPlace) -> bytes | None:
         return None
 
 
-def _download(place: ArtifactPlace, dst_path: str | None) -> str:
-    from headrace.artifacts.transfer import download
+def _download(place: ArtifactPlace, dst_path: str | None, name: str) -> str:
+    """Write what is at `place` to `name` below `dst_path`, "" for that folder itself."""
+    from headrace.artifacts.transfer import download_to
 
     if dst_path is None:
         root = getattr(place.store, "root", None)
         if root is not None:
             local = Path(root) / place.path
-            if not local.exists():
+            if name and not local.exists():
                 raise NotFound(f"There is no artifact '{place.path}'.")
             return str(local)
         dst_path = tempfile.mkdtemp(prefix="headrace-")
@@ -283,6 +289,7 @@ def _download(place: ArtifactPlace, dst_path: str | None) -> str:
     if folder.exists() and not folder.is_dir():
         raise InvalidRequest(f"'dst_path' is {dst_path!r}, a file; expected a folder.")
     try:
-        return str(download(place.store, place.path, folder))
+        download_to(place.store, place.path, folder / name, folder=not name)
+        return str(folder / name)
     except OSError as error:
         raise HeadraceError(f"Cannot write below {dst_path!r}: {error.strerror}.") from error
