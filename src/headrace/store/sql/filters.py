@@ -1,12 +1,13 @@
 """A parsed filter to SQL conditions, the same for all five searches and both databases.
 
 A term on a key (a metric, parameter or tag) is one of two conditions. Where an index knows the
-values (`=`, IN, a range of a metric) it is `id IN (SELECT owner …)`: SQLite reads that list once
-and walks the page's own index beside it. For the others (`!=`, LIKE) it is EXISTS: one look-up
-for each row of the page's index, until the page is full. Over 100,000 runs both take 1 to 100 ms
-whatever matches; a join takes 0.1 or 150, as SQLite's planner, which knows no figures of the
-data, guesses. Neither counts towards SQLite's limit of 64 tables in a join, or makes a row come
-twice where a key has many values. PostgreSQL plans all three forms alike.
+values (`=`, IN, a range of a metric of runs) it is `id IN (SELECT owner …)`: SQLite reads that
+list once and walks the page's own index beside it. For the others (`!=`, LIKE) it is EXISTS: one
+look-up for each row of the page's index, until the page is full. Over 100,000 runs on SQLite
+both take 1 to 100 ms whatever matches; a join takes 0.1 or 150, as SQLite's planner, which knows
+no figures of the data, guesses. Neither counts towards SQLite's limit of 64 tables in a join, or
+makes a row come twice where a key has many values. PostgreSQL plans all three alike, and needs
+the figures that its ANALYZE collects to plan them well.
 
 A comparison with a key that is not there is never true, `!=` and NOT IN included; only IS NULL
 sees it. NaN is unequal to every number and neither above nor below one.
@@ -24,7 +25,7 @@ import sqlalchemy as sa
 from headrace.search import Comparison, Dialect, Filter, Kind, Operator, fields
 from headrace.store.sql import tables as t
 from headrace.store.sql.dialect import Dialect as Database
-from headrace.store.sql.searchable import SEARCHABLE, ByKey, Searchable, key_is, owned
+from headrace.store.sql.searchable import SEARCHABLE, ByKey, key_is, owned
 
 DatasetRef = tuple[str, str | None]
 """The name of a data set and its digest; None stands for any digest."""
@@ -97,19 +98,21 @@ class _Builder:
             wanted.append(self._by_key_value(by_key, c))
             if c.kind is Kind.METRIC and self._datasets:
                 wanted.append(_on_datasets(by_key.table, self._datasets))
-        if c.operator in _BY_INDEX:
-            return _among(self._searchable, by_key, *wanted)
+        if by_key.indexed and c.operator in _BY_INDEX:
+            (identity,), (owner,) = self._searchable.identity, by_key.owner
+            return identity.in_(sa.select(by_key.table.c[owner]).where(*wanted))
         there = sa.exists().where(owned(self._searchable, by_key, by_key.table), *wanted)
         return ~there if c.operator is Operator.IS_NULL else there
 
     def measured_on_datasets(self) -> Condition:
         """At least one metric was measured on one of the data sets."""
         by_key = self._searchable.by_key[Kind.METRIC]
-        return _among(self._searchable, by_key, _on_datasets(by_key.table, self._datasets))
+        there = owned(self._searchable, by_key, by_key.table)
+        return sa.exists().where(there, _on_datasets(by_key.table, self._datasets))
 
     def _by_key_value(self, by_key: ByKey, c: Comparison) -> Condition:
         value = by_key.table.c.value
-        if by_key.prefix_indexed and c.operator in _BY_INDEX:
+        if by_key.by_prefix and c.operator in _BY_INDEX:
             return self._by_prefix(value, c)
         return self._compare(value, c)
 
@@ -128,8 +131,7 @@ class _Builder:
         """A comparison of a column with the value, whatever its type."""
         if isinstance(c.value, tuple):
             is_one = self._one_of(column, c.value)
-            # Not `~`: of `= ANY (…)` it would make `!= ANY (…)`, which nearly all is.
-            return is_one.is_(sa.false()) if c.operator is Operator.NOT_IN else is_one
+            return ~is_one if c.operator is Operator.NOT_IN else is_one
         if isinstance(column.type, t.MetricValue):
             return _compare_metric(column, c.operator, float(c.value or 0))
         if isinstance(column.type, sa.Integer):
@@ -157,15 +159,6 @@ class _Builder:
         else:
             query = query.where(self._compare(sets.c[c.key], c))
         return t.runs.c.id.in_(query)
-
-
-def _among(searchable: Searchable, by_key: ByKey, *wanted: Condition) -> Condition:
-    """The entity owns a row of the by-key table that is as wanted."""
-    owners = [by_key.table.c[name] for name in by_key.owner]
-    query = sa.select(*owners).where(*wanted)
-    if len(searchable.identity) == 1:
-        return searchable.identity[0].in_(query)
-    return sa.tuple_(*searchable.identity).in_(query)
 
 
 def _compare_metric(column: sa.ColumnElement[Any], operator: Operator, value: float) -> Condition:

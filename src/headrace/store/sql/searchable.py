@@ -23,14 +23,16 @@ class ByKey:
 
     `interned`: its keys are the numbers of the `keys` table. `unique`: an owner has a key once;
     where not (points of logged models' metrics) a filter takes any of them, an order the latest.
-    `prefix_indexed`: an index holds the first PREFIX_LENGTH characters of the values.
+    `indexed`: an index on key and value leads to the owners; with `by_prefix` it holds the first
+    PREFIX_LENGTH characters of the values.
     """
 
     table: sa.Table
     owner: tuple[str, ...]
     interned: bool = False
     unique: bool = True
-    prefix_indexed: bool = False
+    indexed: bool = False
+    by_prefix: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,9 @@ _RUNS = Searchable(
     ),
     order=(("start_time", False), ("run_id", True)),
     by_key={
-        Kind.METRIC: ByKey(t.latest_metrics, ("run",), interned=True),
-        Kind.PARAM: ByKey(t.params, ("run",), interned=True, prefix_indexed=True),
-        Kind.TAG: ByKey(t.tags, ("run",), interned=True, prefix_indexed=True),
+        Kind.METRIC: ByKey(t.latest_metrics, ("run",), interned=True, indexed=True),
+        Kind.PARAM: ByKey(t.params, ("run",), interned=True, indexed=True, by_prefix=True),
+        Kind.TAG: ByKey(t.tags, ("run",), interned=True, indexed=True, by_prefix=True),
     },
 )
 _EXPERIMENTS = Searchable(
