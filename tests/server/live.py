@@ -14,7 +14,7 @@ from typing import Any
 from headrace.artifacts.local import LocalArtifactStore
 from headrace.server.app import create_app
 from headrace.server.dispatch import Dispatcher
-from headrace.server.run import Server, listen, uvicorn_config
+from headrace.server.process import Server, listen, uvicorn_config
 from headrace.server.settings import ServerSettings
 from headrace.store.base import Store
 from headrace.store.open import open_store

@@ -20,7 +20,7 @@ from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from headrace.errors import HeadraceError
-from headrace.server.run import OnStarted, address_of, configure_logging, serve_on
+from headrace.server.process import OnStarted, address_of, configure_logging, serve_on
 from headrace.server.settings import ServerSettings
 from headrace.store.open import open_store
 
