@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, ParamSpec, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
@@ -33,6 +34,7 @@ class Workers:
 
     def __init__(self, short: int = 16, long: int = 4, *, patience: float = 60.0) -> None:
         self.patience = patience
+        _keep_freed_memory()
         self._short = ThreadPoolExecutor(short, "headrace-artifacts")
         self._long = ThreadPoolExecutor(long, "headrace-joins")
 
@@ -155,6 +157,22 @@ def _finish(writer: ArtifactWriter, rest: bytes, sha256: str | None) -> StoredFi
     if rest:
         writer.write(rest)
     return writer.commit(sha256)
+
+
+def _keep_freed_memory() -> None:
+    """Let the C library keep the memory of a received piece for the next one.
+
+    By default glibc gives every freed piece of this size back to the system and asks for it
+    again at once, which costs an upload more system time than all else. This keeps at most
+    32 MiB. Other C libraries have no such switch and go without.
+    """
+    import ctypes
+
+    trim_threshold, mmap_threshold = -1, -3
+    with suppress(OSError, AttributeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(trim_threshold, 32 << 20)
+        libc.mallopt(mmap_threshold, 4 << 20)
 
 
 async def _disconnected(receive: Receive) -> None:
