@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -42,7 +41,7 @@ def set_experiment(
             f"restore_experiment('{experiment.experiment_id}'), or take another name."
         )
     _chosen[tracking.get_tracking_uri()] = experiment.experiment_id
-    os.environ[settings.EXPERIMENT_ID.names[0]] = experiment.experiment_id
+    tracking.hand_down_experiment(experiment.experiment_id)
     return experiment
 
 
@@ -55,8 +54,7 @@ def current_experiment_id() -> str:
     if chosen is not None:
         return chosen
     by_id = settings.EXPERIMENT_ID.get()
-    # What set_experiment left in the environment for another tracking URI is not meant here.
-    if by_id is not None and by_id not in _chosen.values():
+    if by_id is not None:
         return by_id
     by_name = settings.EXPERIMENT_NAME.get()
     if by_name is not None:

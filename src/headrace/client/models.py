@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from headrace.client.active import active_run
 from headrace.client.client import Client, current_client
@@ -123,6 +123,29 @@ def finalize_logged_model(model_id: str, status: str) -> LoggedModel:
 def get_logged_model(model_id: str) -> LoggedModel:
     """The logged model with this id. NotFound, also when it is deleted."""
     return current_client().get_logged_model(model_id)
+
+
+@overload
+def search_logged_models(
+    experiment_ids: Sequence[str] | None = ...,
+    filter_string: str | None = ...,
+    datasets: Sequence[Mapping[str, str]] | None = ...,
+    max_results: int | None = ...,
+    order_by: Sequence[Mapping[str, Any]] | None = ...,
+    output_format: Literal["pandas"] = ...,
+) -> pd.DataFrame: ...
+
+
+@overload
+def search_logged_models(
+    experiment_ids: Sequence[str] | None = ...,
+    filter_string: str | None = ...,
+    datasets: Sequence[Mapping[str, str]] | None = ...,
+    max_results: int | None = ...,
+    order_by: Sequence[Mapping[str, Any]] | None = ...,
+    *,
+    output_format: Literal["list"],
+) -> list[LoggedModel]: ...
 
 
 def search_logged_models(

@@ -29,6 +29,7 @@ class _State:
         self.tracking_uri: str | None = None
         self.registry_uri: str | None = None
         self.default_uri: str | None = None
+        self.handed_down: str | None = None
         self.stores: dict[tuple[object, ...], Store] = {}
         self.before_closing: list[Callable[[], None]] = []
         self.registered = False
@@ -43,7 +44,10 @@ def set_tracking_uri(uri: str | Path) -> None:
     A plain path stands for a SQLite file `headrace.db` in that folder. Processes started from
     this one take it over. Raises InvalidRequest for another kind of URI.
     """
-    _state.tracking_uri = _normalized(uri) if uri else None
+    tracking_uri = _normalized(uri) if uri else None
+    if tracking_uri != _state.tracking_uri:
+        _take_back_experiment()
+    _state.tracking_uri = tracking_uri
     if _state.tracking_uri:
         os.environ[settings.TRACKING_URI.names[0]] = _state.tracking_uri
     else:
@@ -100,6 +104,20 @@ def store_for(uri: str) -> Store:
         key += tuple(variable.get() for variable in _CREDENTIALS)
     found = _state.stores.get(key)
     return found if found is not None else _open(uri, key)
+
+
+def hand_down_experiment(experiment_id: str) -> None:
+    """Let processes started from this one log to this experiment, until the URI is another."""
+    _state.handed_down = experiment_id
+    os.environ[settings.EXPERIMENT_ID.names[0]] = experiment_id
+
+
+def _take_back_experiment() -> None:
+    """An id means nothing in another store: take it out of the environment, if it is ours."""
+    name = settings.EXPERIMENT_ID.names[0]
+    if _state.handed_down is not None and os.environ.get(name) == _state.handed_down:
+        del os.environ[name]
+    _state.handed_down = None
 
 
 def before_closing(hook: Callable[[], None]) -> None:
