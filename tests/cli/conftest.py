@@ -36,6 +36,8 @@ Headrace = Callable[..., Ran]
 def headrace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Headrace:
     """`headrace("runs", "list", …)` in an empty working folder; `input` is what it reads."""
     monkeypatch.chdir(tmp_path)
+    # The command sets it for its own process, which here goes on.
+    monkeypatch.setenv("HEADRACE_HTTP_MAX_RETRIES", "0")
 
     def run(*words: str, input: str | None = None) -> Ran:  # noqa: A002 - CliRunner's name for it
         result = CliRunner().invoke(root, list(words), input=input, prog_name="headrace")

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from headrace.protocol import runs
 from headrace.protocol.metrics import Metric
 from headrace.store.open import open_store
+from headrace.store.sql import backup
 from headrace.store.sql.database import database_url
 from headrace.store.sql.migrations import CURRENT_VERSION
 from tests.cli.conftest import Headrace
@@ -146,8 +147,14 @@ def test_a_broken_file_is_found_and_not_copied(
 
 
 def test_a_backup_beside_a_server_that_is_written_to(
-    headrace: Headrace, tmp_path: Path, start_server: ServerLauncher, sqlite_uri: str
+    headrace: Headrace,
+    tmp_path: Path,
+    start_server: ServerLauncher,
+    sqlite_uri: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # Many steps, with commits between them, though the database is small.
+    monkeypatch.setattr(backup, "PAGES", 1)
     server = start_server(backend_store_uri=sqlite_uri)
     stop = threading.Event()
     acknowledged: list[int] = []
@@ -188,6 +195,27 @@ def test_a_backup_beside_a_server_that_is_written_to(
     }  # fmt: skip
     with opened(f"sqlite:///{copy}") as store:
         assert store.runs.get(runs.RunRef(info.run_id)).run.info.run_id == info.run_id
+
+
+def test_commits_do_not_make_a_backup_start_over(
+    sqlite_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup, "PAGES", 1)
+    filled(sqlite_uri)
+    seen: list[int] = []
+
+    def commit_between_steps(done: int, total: int) -> None:
+        seen.append(done)
+        assert len(seen) <= total, "it started over"
+        if done < 10:
+            execute(sqlite_uri, f"UPDATE runs SET name = 'step {done}'")
+
+    backup.back_up(sqlite_uri, tmp_path / "copy.db", commit_between_steps)
+    assert len(seen) > 20
+    assert seen == sorted(seen)
+    with opened(f"sqlite:///{tmp_path}/copy.db") as store:
+        [run] = store.runs.search(runs.SearchRuns(["0"])).runs
+    assert run.info.run_name == "run"
 
 
 def test_a_backup_does_not_replace_by_accident(

@@ -19,6 +19,7 @@ def test_the_demo_shows_what_it_tracked(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "headrace", "demo", "--exit", "--port", str(unused_port())],
         cwd=tmp_path,
+        env={**os.environ, "HEADRACE_RUN_ID": "0" * 32, "MLFLOW_EXPERIMENT_NAME": "mine"},
         capture_output=True,
         text=True,
         timeout=100,
@@ -28,7 +29,7 @@ def test_the_demo_shows_what_it_tracked(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
     assert str(tmp_path / "headrace-demo") in done.stderr
     assert "best first" in done.stdout
-    assert "headrace runs show" in done.stdout
+    assert " runs show " in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["headrace-demo"]
 
     with opened(f"sqlite:///{tmp_path}/headrace-demo/headrace.db") as store:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from headrace import settings
 from headrace.cli import output
 from headrace.cli.command import Command
 
@@ -56,13 +57,13 @@ def demo(ctx: click.Context, port: int | None, folder: Path, exits: bool) -> Non
             "pip install 'headrace[demo]'."
         )
     folder.mkdir(parents=True, exist_ok=True)
-    settings = ServerSettings(
+    chosen = ServerSettings(
         port=_free_port() if port is None else port,
         backend_store_uri=f"sqlite:///{folder.absolute()}/headrace.db",
         artifacts_destination=str(folder.absolute() / "artifacts"),
     )
     training = Training(folder.absolute(), exits)
-    serve(settings, training.start)
+    serve(chosen, training.start)
     ctx.exit(training.finish())
 
 
@@ -77,9 +78,15 @@ class Training:
     def start(self, address: str) -> None:
         """Start it against the server at `address`."""
         output.note(f"A server runs at {address}; its data lies in {self._folder}.")
+        # A run or an experiment that the environment names is not what the demo is about.
+        named = {name for variable in settings.all_variables() for name in variable.names}
+        environment = {name: value for name, value in os.environ.items() if name not in named}
+        # The matrices are small: more threads would only wait for each other.
+        environment.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
         self._process = subprocess.Popen(  # noqa: S603 - our own program, no shell
             [sys.executable, "-m", "headrace.cli.demo_training", address],
             stdin=subprocess.DEVNULL,
+            env=environment,
         )
         threading.Thread(target=self._watch, args=(address,), daemon=True).start()
 

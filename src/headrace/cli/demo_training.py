@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import secrets
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
@@ -55,13 +58,14 @@ def main(address: str) -> None:
     """Train everything against the server at `address`, then show what was found."""
     set_tracking_uri(address)
     experiment = set_experiment(EXPERIMENT)
+    session = secrets.token_hex(4)  # of this run of the demo: there may have been others
     data = load()
     click.echo(f"Training on {len(data.train_y)} digits, measuring on {len(data.test_y)} others:")
     for family, trials in TRIALS.items():
         with start_run(run_name=family, tags={"role": "sweep"}):
             for trial in trials:
-                train(family, trial, data)
-    show(address, experiment.experiment_id)
+                train(family, trial, data, session)
+    show(address, experiment.experiment_id, session)
 
 
 def load() -> Data:
@@ -77,10 +81,10 @@ def load() -> Data:
     return Data(train_x, test_x, train_y, test_y, digest)
 
 
-def train(family: str, trial: Mapping[str, float], data: Data) -> None:
+def train(family: str, trial: Mapping[str, float], data: Data, session: str) -> None:
     """One run: parameters, a point of each metric an epoch, and at the end what it gets wrong."""
     name = " ".join([family, *(f"{key}={value:g}" for key, value in trial.items())])
-    with start_run(run_name=name, nested=True, tags={"role": "trial"}):
+    with start_run(run_name=name, nested=True, tags={"role": "trial", "demo": session}):
         fluent.log_input(data, context="training")
         fluent.log_params({"model": family, "epochs": EPOCHS, "seed": SEED, **trial})
         model = make_model(family, trial)
@@ -150,15 +154,14 @@ def figure_of(matrix: Any) -> Any:
     return figure
 
 
-def show(address: str, experiment_id: str) -> None:
+def show(address: str, experiment_id: str, session: str) -> None:
     """Ask the server for the best runs, and say what can be done next."""
     store = open_store(address)
     best = store.runs.search(
         runs.SearchRuns(
             experiment_ids=[experiment_id],
-            filter="tags.role = 'trial'",
+            filter=f"tags.demo = '{session}'",
             order_by=["metrics.accuracy DESC"],
-            max_results=sum(len(trials) for trials in TRIALS.values()),
         )
     ).runs
     store.close()
@@ -172,11 +175,22 @@ def show(address: str, experiment_id: str) -> None:
 
 def next_steps(address: str, run_id: str) -> Iterator[str]:
     """Commands that work on what was just tracked."""
+    headrace = program()
     yield f"export HEADRACE_TRACKING_URI={address}"
-    yield "headrace runs search \"metrics.accuracy > 0.95 and params.model = 'network'\""
-    yield f"headrace runs show {run_id}"
-    yield f"headrace artifacts download {run_id} confusion.txt"
-    yield f"headrace experiments export {EXPERIMENT} -o digits.csv"
+    yield f"{headrace} runs search \"metrics.accuracy > 0.95 and params.model = 'network'\""
+    yield f"{headrace} runs show {run_id}"
+    yield f"{headrace} artifacts download {run_id} confusion.txt"
+    yield f"{headrace} experiments export {EXPERIMENT} -o digits.csv"
+
+
+def program() -> str:
+    """How to call the command line that this belongs to, from the working folder."""
+    own = Path(sys.executable).with_name("headrace")
+    if not own.exists():
+        return f"{sys.executable} -m headrace"
+    if shutil.which("headrace") == str(own):
+        return "headrace"
+    return str(own.relative_to(Path.cwd()) if own.is_relative_to(Path.cwd()) else own)
 
 
 if __name__ == "__main__":

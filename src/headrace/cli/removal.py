@@ -6,7 +6,7 @@ the files join in: something is taken out of the database first, then its files 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -69,24 +69,29 @@ def remove(
 ) -> Outcome:
     """Remove `chosen`, and what earlier removals that were cut short have left."""
     going = [each for each in chosen if not each.kept_for]
+    left = gc.unfinished(upkeep)
     removed: dict[str, int] = {}
     rows = 0
-
-    def clear(removals: Sequence[gc.Removal]) -> None:
-        nonlocal rows
-        for removal in removals:
+    for batch in _taken_out(upkeep, left, going, before):
+        for removal in batch:
             _remove_files(artifacts, removal)
-            rows += gc.clear(upkeep, removal)
+        rows += gc.clear(upkeep, batch)
+        for removal in batch:
             removed[removal.kind.value] = removed.get(removal.kind.value, 0) + 1
-            report(sum(removed.values()), len(going) + len(left))
+        report(sum(removed.values()), len(going) + len(left))
+    return Outcome(removed, rows)
 
-    left = gc.unfinished(upkeep)
-    clear(left)
+
+def _taken_out(
+    upkeep: Upkeep, left: Sequence[gc.Removal], going: Sequence[gc.Deleted], before: int
+) -> Iterator[Sequence[gc.Removal]]:
+    """What is to be cleared away, a batch at a time: the old first, contents before containers."""
+    for start in range(0, len(left), gc.BATCH):
+        yield left[start : start + gc.BATCH]
     for kind in gc.Kind:
         of_kind = [each for each in going if each.kind is kind]
         for start in range(0, len(of_kind), gc.BATCH):
-            clear(gc.take_out(upkeep, of_kind[start : start + gc.BATCH], before))
-    return Outcome(removed, rows)
+            yield gc.take_out(upkeep, of_kind[start : start + gc.BATCH], before)
 
 
 def _remove_files(artifacts: ArtifactStore, removal: gc.Removal) -> None:

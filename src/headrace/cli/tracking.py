@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from headrace import settings
 from headrace.errors import NotFound
 from headrace.protocol import experiments, runs
 from headrace.store.base import Store
 
 PAGE = 1000
+INTERACTIVE_RETRIES = "2"
 
 
 @contextmanager
@@ -27,6 +30,9 @@ def tracked(uri: str, *, make: bool = False) -> Iterator[Store]:
     if not make:
         require_database(uri)
     if uri.startswith("http"):
+        if settings.HTTP_MAX_RETRIES.get() is None:
+            # A person waits: say after a second or two that a server is not there.
+            os.environ[settings.HTTP_MAX_RETRIES.names[0]] = INTERACTIVE_RETRIES
         store = open_store(uri)
     else:
         # As the SDK does it: new experiments made here keep their files where its runs do.

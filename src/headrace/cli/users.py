@@ -23,7 +23,7 @@ role_option = click.option(
     type=click.Choice(ROLES),
     default="write",
     show_default=True,
-    help="read sees everything, write also tracks, admin also deletes for good and sees users.",
+    help="read sees everything, write also tracks, admin also deletes for good.",
 )
 password_stdin_option = click.option(
     "--password-stdin",

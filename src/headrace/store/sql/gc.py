@@ -25,10 +25,12 @@ from headrace.protocol.experiments import DEFAULT_EXPERIMENT_ID
 from headrace.store.sql import tables as t
 from headrace.store.sql.upkeep import Upkeep
 
-BATCH = 100
+BATCH = 25
 """Things that are taken out in one transaction."""
 CHUNK = 5000
-"""Rows that are cleared away in one transaction: some ten milliseconds of the write lock."""
+"""Rows that are cleared away in one transaction: some tens of milliseconds of the write lock."""
+ENTRY_COST = 200
+"""What clearing away something with hardly any rows costs, in rows."""
 
 
 class Kind(StrEnum):
@@ -110,18 +112,19 @@ def unfinished(upkeep: Upkeep) -> list[Removal]:
     return [Removal(Kind(r.kind), r.row_id, r.public_id, r.artifact_uri) for r in rows]
 
 
-def clear(upkeep: Upkeep, removal: Removal) -> int:
-    """Clear away the rows of something taken out, then its entry; returns how many rows."""
+def clear(upkeep: Upkeep, removals: Sequence[Removal]) -> int:
+    """Clear away the rows of things taken out, then their entries; returns how many rows."""
     count = 0
-    for table, owner in _BELONGINGS[removal.kind]:
-        count += _clear_table(upkeep, table, owner, removal.row_id)
-    entry = t.removals
-    with upkeep.writing() as connection:
-        connection.execute(
-            entry.delete().where(
-                entry.c.kind == removal.kind.value, entry.c.row_id == removal.row_id
-            )
-        )
+    waiting = list(removals)
+    while waiting:
+        with upkeep.writing() as connection:
+            room = CHUNK
+            while waiting and room > 0:
+                cleared = _clear_some(connection, waiting[0], room)
+                count += cleared
+                if cleared < room:
+                    _forget(connection, waiting.pop(0))
+                room -= max(cleared, ENTRY_COST)
     return count
 
 
@@ -289,26 +292,36 @@ def _with_parents(place: str) -> Iterable[str]:
         place = place.rpartition("/")[0]
 
 
-def _clear_table(upkeep: Upkeep, table: sa.Table, owner: str, row_id: int) -> int:
-    """Delete the rows that belong to a row, CHUNK at a time in the order of the primary key."""
+def _clear_some(connection: sa.Connection, removal: Removal, most: int) -> int:
+    """Delete rows that belong to `removal`; fewer than `most` when there are no more."""
     count = 0
+    for table, owner in _BELONGINGS[removal.kind]:
+        count += _delete_some(connection, table, table.c[owner] == removal.row_id, most - count)
+        if count >= most:
+            break
+    return count
+
+
+def _delete_some(
+    connection: sa.Connection, table: sa.Table, mine: sa.ColumnElement[bool], most: int
+) -> int:
+    """Delete at most `most` rows of `mine`, the first in the order of the primary key."""
     key = list(table.primary_key)
-    mine = table.c[owner] == row_id
-    edge = select(*key).where(mine).order_by(*key).limit(1).offset(CHUNK)
-    while True:
-        with upkeep.writing() as connection:
-            upto = connection.execute(edge).first()
-            chunk = mine
-            if upto is not None:
-                values = [
-                    sa.bindparam(None, value, column.type)
-                    for column, value in zip(key, upto, strict=True)
-                ]
-                chunk = sa.and_(mine, sa.tuple_(*key) < sa.tuple_(*values))
-            if table is t.dataset_inputs:
-                inputs = select(table.c.id).where(chunk)
-                tags = t.dataset_input_tags
-                connection.execute(tags.delete().where(tags.c.input.in_(inputs)))
-            count += connection.execute(table.delete().where(chunk)).rowcount
-        if upto is None:
-            return count
+    edge = select(*key).where(mine).order_by(*key).limit(1).offset(most)
+    upto = connection.execute(edge).first()
+    if upto is not None:
+        values = (
+            sa.bindparam(None, value, column.type) for column, value in zip(key, upto, strict=True)
+        )
+        mine = sa.and_(mine, sa.tuple_(*key) < sa.tuple_(*values))
+    if table is t.dataset_inputs:
+        tags = t.dataset_input_tags
+        connection.execute(tags.delete().where(tags.c.input.in_(select(table.c.id).where(mine))))
+    return connection.execute(table.delete().where(mine)).rowcount
+
+
+def _forget(connection: sa.Connection, removal: Removal) -> None:
+    entry = t.removals
+    connection.execute(
+        entry.delete().where(entry.c.kind == removal.kind.value, entry.c.row_id == removal.row_id)
+    )
