@@ -97,3 +97,13 @@ def test_a_table_that_is_not_for_a_terminal_is_not_cut(capsys: pytest.CaptureFix
     assert lines[0].split() == ["A", "B"]
     assert lines[1].split() == ["1", long]
     assert lines[2].split() == ["[red]", "\\x1b[0m"]
+
+
+def test_a_narrow_terminal_gets_fewer_columns() -> None:
+    columns, rows = ("ID", "LONG", "MORE"), [("1", "x" * 30, "y" * 30)]
+    fitting = output._fitting
+    assert fitting(columns, rows, (2, 1), 66) == [0, 1, 2]
+    assert fitting(columns, rows, (2, 1), 65) == [0, 1]
+    assert fitting(columns, rows, (2, 1), 10) == [0]
+    assert fitting(columns, rows, (), 10) == [0, 1, 2]
+    assert fitting(columns, [], (2,), 80) == [0, 1, 2]

@@ -111,6 +111,7 @@ def list_(
             )
             for e in shown
         ),
+        least=(4, 3),
     )
     if len(found) > max_results:
         output.note(f"There are more than {max_results}; --max-results shows more.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -27,20 +27,29 @@ def note(message: str) -> None:
     click.echo(message, err=True)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
-    """Print rows under a heading. The first column is the last to be cut on a narrow terminal."""
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], least: Sequence[int] = ()
+) -> None:
+    """Print rows under a heading.
+
+    On a terminal that is too narrow the columns with the numbers in `least` are left out, the
+    first of them first; without any, cells are broken into lines.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     interactive = sys.stdout.isatty()
-    grid = Table(title=title or None, box=None, pad_edge=False, header_style="bold")
-    grid.title_justify = "left"
-    for number, name in enumerate(columns):
-        grid.add_column(name, no_wrap=number == 0, overflow="ellipsis" if number == 0 else "fold")
-    for row in rows:
-        grid.add_row(*(Text(printable(cell)) for cell in row))
     console = Console(width=None if interactive else _PIPED_WIDTH, highlight=False)
+    cells = [[printable(cell) for cell in row] for row in rows]
+    shown = _fitting(columns, cells, least, console.width)
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    for number in shown:
+        whole = bool(least) or number == 0
+        overflow: Literal["ellipsis", "fold"] = "ellipsis" if whole else "fold"
+        grid.add_column(columns[number], no_wrap=whole, overflow=overflow)
+    for row in cells:
+        grid.add_row(*(Text(row[number]) for number in shown))
     if interactive:
         console.print(grid)
         return
@@ -48,6 +57,19 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str =
         console.print(grid)
     for line in captured.get().splitlines():
         click.echo(line.rstrip())
+
+
+def _fitting(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], least: Sequence[int], width: int
+) -> list[int]:
+    """The numbers of the columns that fit into `width`, as far as columns may be left out."""
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    shown = list(range(len(columns)))
+    for unimportant in least:
+        if sum(widths[number] + 2 for number in shown) - 2 <= width:
+            break
+        shown.remove(unimportant)
+    return shown
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> None:

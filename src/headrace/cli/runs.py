@@ -252,11 +252,17 @@ def print_runs(found: Sequence[protocol.Run]) -> None:
             (
                 *(info.run_id, info.run_name, info.experiment_id, info.status),
                 *(output.clock(info.start_time), output.lasted(info.start_time, info.end_time)),
-                *(told.get(key, "") for key in params),
                 *(measured.get(key, "") for key in metrics),
+                *(told.get(key, "") for key in params),
             )
         )
-    output.table(("RUN", "NAME", "EXP", "STATUS", "STARTED", "TOOK", *params, *metrics), rows)
+    facts = ("RUN", "NAME", "EXP", "STATUS", "STARTED", "TOOK")
+    first_param = len(facts) + len(metrics)
+    columns = (*facts, *metrics, *params)
+    least = [*range(len(columns) - 1, first_param - 1, -1)]
+    least += [facts.index(name) for name in ("EXP", "TOOK", "STARTED")]
+    least += range(first_param - 1, len(facts) - 1, -1)
+    output.table(columns, rows, least)
 
 
 def _most_common(keys_of_runs: Sequence[Sequence[str]]) -> list[str]:
