@@ -202,7 +202,7 @@ def test_many_connections_get_their_own_answers(live: Live) -> None:
     assert wrong == []
 
 
-def test_a_slow_quick_read_moves_to_a_thread(
+def test_quick_reads_that_are_slow_move_to_a_thread(
     start_live: Callable[..., Live], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dispatch, "SLOW_READ", -1.0)  # every read is slow
@@ -217,7 +217,13 @@ def test_a_slow_quick_read_moves_to_a_thread(
         return original(request)
 
     call.call = noting
-    for _ in range(2):
+    for _ in range(dispatch.MAX_SLOW_READS + 1):
         assert live.get(f"/runs/get?run_id={run_id}").status == 200
-    assert not threads[0].startswith("headrace-read")
-    assert threads[1].startswith("headrace-read")
+    assert not any(name.startswith("headrace-read") for name in threads[:-1])
+    assert threads[-1].startswith("headrace-read")
+
+    monkeypatch.setattr(dispatch, "SLOW_READ", 60.0)
+    call.here_from = 0.0  # the while is over
+    for _ in range(dispatch.MAX_SLOW_READS + 1):
+        assert live.get(f"/runs/get?run_id={run_id}").status == 200
+    assert not threads[-1].startswith("headrace-read")

@@ -80,18 +80,21 @@ class Row(Generic[Req, Ans]):
 
 
 SLOW_READ: Final = 0.005
-"""Seconds; a quick read that takes longer was none, and goes to a thread for a while."""
-SLOW_READ_MEMORY: Final = 10.0
+"""Seconds; a quick read that takes longer was none."""
+MAX_SLOW_READS: Final = 3
+"""So many in a row (the first of all is always one), and the next go to threads for a while."""
+SLOW_READ_MEMORY: Final = 5.0
 """Seconds of that while."""
 
 
 class _Call:
     """A row, ready to be used: what is looked up once is not looked up per request."""
 
-    __slots__ = ("call", "family", "has_body", "here_from", "needs_type", "role", "submit")
+    __slots__ = ("call", "family", "has_body", "here_from", "needs_type", "role", "slow", "submit")
 
     def __init__(self, row: Row[Any, Any], quick_reads: bool) -> None:
         self.here_from = 0.0 if row.quick and quick_reads else math.inf
+        self.slow = 0
         self.call = row.call
         self.submit = row.call.submit if isinstance(row.call, Submittable) else None
         self.family = row.endpoint.request
@@ -104,13 +107,15 @@ class _Call:
 
         Reading one run from SQLite takes 60 microseconds. In a thread of the pool it takes
         several times that, because the driver gives up the interpreter's lock at every step and
-        must fight for it again; so a quick read is answered on the spot, unless the last one was
+        must fight for it again; so a quick read is answered on the spot, unless the last few were
         slow (a run with very many metrics, a cold disk).
         """
         began = time.monotonic()
         body = encode(self.call(request))
         ended = time.monotonic()
-        if ended - began > SLOW_READ:
+        self.slow = self.slow + 1 if ended - began > SLOW_READ else 0
+        if self.slow >= MAX_SLOW_READS:
+            self.slow = 0
             self.here_from = ended + SLOW_READ_MEMORY
         return body
 

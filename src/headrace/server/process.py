@@ -74,9 +74,10 @@ def serve_on(
     address = address_of(listener, settings)
 
     def started() -> None:
-        log.info("listening on %s", address)
         if on_started is not None:
             on_started(address)
+        else:
+            log.info("listening on %s", address)
 
     server = Server(uvicorn_config(app, settings), started)
     sys.setswitchinterval(SWITCH_INTERVAL)
