@@ -45,6 +45,17 @@ def check_metric_links(where: str, metric: Metric | LogMetric) -> None:
         )
 
 
+def check_points(points: list[Metric]) -> None:
+    """Refuse a batch in which one point has a key or a link that cannot be stored."""
+    # A batch has few keys and nearly never links: look closely only where something is wrong.
+    keys_are_fine = all(map(names.is_key, {point.key for point in points}))
+    for i, point in enumerate(points):
+        if not keys_are_fine:
+            names.check_key(f"metrics[{i}].key", point.key)
+        if point.model_id or point.dataset_name or point.dataset_digest:
+            check_metric_links(f"metrics[{i}].", point)
+
+
 class LogMetric(Request):
     """Adds a point. Sending the same point twice changes nothing."""
 

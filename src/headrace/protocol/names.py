@@ -39,6 +39,11 @@ def check_text(field: str, value: str | None, limit: int) -> None:
         raise InvalidRequest(f"The value of '{field}' holds a NUL character; remove it.")
 
 
+def is_key(key: str) -> bool:
+    """Whether a text can be the key of a metric, parameter or tag."""
+    return _key_problem(key) is None
+
+
 def check_key(field: str, key: str) -> None:
     """Refuse what cannot be the key of a metric, parameter or tag."""
     problem = _key_problem(key)
@@ -136,7 +141,7 @@ def check_model_version(field: str, version: str) -> int:
 
 
 def check_alias(field: str, alias: str) -> None:
-    """Refuse what cannot be an alias: 'latest', 'v3' and the like, or other than word characters."""
+    """Refuse what cannot be an alias: 'latest', 'v3' and the like, other than word characters."""
     check_required(field, alias)
     check_text(field, alias, limits.MAX_ALIAS_LENGTH)
     if not _ALIAS.fullmatch(alias):

@@ -10,7 +10,7 @@ from headrace.errors import InvalidRequest
 from headrace.protocol import limits, names
 from headrace.protocol.datasets import DatasetInput, ModelInput, ModelOutput
 from headrace.protocol.endpoint import Endpoint
-from headrace.protocol.metrics import Metric, check_metric_links
+from headrace.protocol.metrics import Metric, check_points
 from headrace.protocol.wire import Answer, Empty, Int64, Param, Request, Tag, ViewType, as_enum
 
 RUN_NAME_TAG = "mlflow.runName"
@@ -192,9 +192,7 @@ class LogBatch(RunRef):
         _check_count("tags", len(self.tags), limits.MAX_TAGS_PER_BATCH)
         total = len(self.metrics) + len(self.params) + len(self.tags)
         _check_count("metrics, params and tags together", total, limits.MAX_ENTITIES_PER_BATCH)
-        for i, metric in enumerate(self.metrics):
-            names.check_key(f"metrics[{i}].key", metric.key)
-            check_metric_links(f"metrics[{i}].", metric)
+        check_points(self.metrics)
         names.check_params(self.params)
         names.check_tags(self.tags)
 

@@ -233,6 +233,15 @@ def _execute_rows(cursor: Any, head: str, tail: str, points: Sequence[Point]) ->
             at += size
 
 
+_UPSERT_LATEST_ARRAYS = (
+    "INSERT INTO latest_metrics AS l (run, key, step, timestamp, value) SELECT * FROM unnest("
+    "%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::float8[])"
+    " ON CONFLICT (run, key) DO UPDATE SET step = excluded.step,"
+    " timestamp = excluded.timestamp, value = excluded.value"
+    " WHERE (excluded.step, excluded.timestamp, excluded.value) > (l.step, l.timestamp, l.value)"
+)
+
+
 class PostgresqlDialect:
     """PostgreSQL 14 and newer, by psycopg 3."""
 
@@ -266,14 +275,7 @@ class PostgresqlDialect:
 
     def upsert_latest(self, cursor: Any, points: Sequence[Point]) -> None:
         """Upsert in the order of (run, key), so that two writers never wait for each other."""
-        cursor.execute(
-            "INSERT INTO latest_metrics AS l (run, key, step, timestamp, value)"
-            " SELECT * FROM unnest("
-            "%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::float8[])"
-            " ON CONFLICT (run, key) DO UPDATE SET step = excluded.step,"
-            " timestamp = excluded.timestamp, value = excluded.value WHERE " + _LATEST_WINS,
-            _columns(points),
-        )
+        cursor.execute(_UPSERT_LATEST_ARRAYS, _columns(points))
 
     def insert(self, table: sa.Table) -> Any:
         """Build PostgreSQL's INSERT."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlalchemy as sa
+
 from headrace.protocol import runs
 from headrace.protocol.names import check_experiment_id
 from headrace.protocol.wire import ViewType, as_enum
@@ -25,7 +27,7 @@ def search_runs(connection: Connection, request: runs.SearchRuns) -> runs.RunPag
     statement = search.statement(
         connection.dialect,
         RUN_COLUMNS,
-        [t.runs.c.experiment.in_(ids), *in_view(t.runs, view)],
+        [_within(ids), *in_view(t.runs, view)],
         request.max_results,
         request.page_token,
     )
@@ -33,3 +35,9 @@ def search_runs(connection: Connection, request: runs.SearchRuns) -> runs.RunPag
     page, token = search.cut(found, request.max_results)
     rows = [row[: len(RUN_COLUMNS)] for row in page]
     return runs.RunPage(whole_runs(connection, rows), token)
+
+
+def _within(experiments: list[int]) -> sa.ColumnElement[bool]:
+    """One experiment is asked for by `=`: the index of pages then keeps its order."""
+    column = t.runs.c.experiment
+    return column == experiments[0] if len(experiments) == 1 else column.in_(experiments)

@@ -30,6 +30,9 @@ from sqlalchemy.types import TypeDecorator
 
 metadata = MetaData()
 
+Words = Text().with_variant(Text(collation="C"), "postgresql")
+"""Text that sorts by code point in both databases, whatever the server's own language."""
+
 Id = BigInteger().with_variant(Integer(), "sqlite")
 PREFIX_LENGTH = 128
 """Characters of a parameter's or tag's value that an index holds; long texts would not fit."""
@@ -74,9 +77,9 @@ experiments = Table(
     "experiments",
     metadata,
     _id(),
-    Column("name", Text, nullable=False, unique=True),
-    Column("artifact_location", Text, nullable=False),
-    Column("lifecycle_stage", Text, nullable=False),
+    Column("name", Words, nullable=False, unique=True),
+    Column("artifact_location", Words, nullable=False),
+    Column("lifecycle_stage", Words, nullable=False),
     Column("creation_time", BigInteger, nullable=False),
     Column("last_update_time", BigInteger, nullable=False),
     Column("deleted_time", BigInteger),
@@ -87,8 +90,8 @@ experiment_tags = Table(
     "experiment_tags",
     metadata,
     Column("experiment", Id, ForeignKey("experiments.id"), primary_key=True),
-    Column("key", Text, primary_key=True),
-    Column("value", Text, nullable=False),
+    Column("key", Words, primary_key=True),
+    Column("value", Words, nullable=False),
     sqlite_with_rowid=False,
 )
 
@@ -96,7 +99,7 @@ keys = Table(
     "keys",
     metadata,
     _id(),
-    Column("name", Text, nullable=False, unique=True),
+    Column("name", Words, nullable=False, unique=True),
     sqlite_autoincrement=True,
 )
 
@@ -104,15 +107,15 @@ runs = Table(
     "runs",
     metadata,
     _id(),
-    Column("run_id", Text, nullable=False, unique=True),
+    Column("run_id", Words, nullable=False, unique=True),
     Column("experiment", Id, ForeignKey("experiments.id"), nullable=False),
-    Column("name", Text, nullable=False),
-    Column("user_id", Text, nullable=False),
-    Column("status", Text, nullable=False),
+    Column("name", Words, nullable=False),
+    Column("user_id", Words, nullable=False),
+    Column("status", Words, nullable=False),
     Column("start_time", BigInteger, nullable=False),
     Column("end_time", BigInteger),
-    Column("lifecycle_stage", Text, nullable=False),
-    Column("artifact_uri", Text, nullable=False),
+    Column("lifecycle_stage", Words, nullable=False),
+    Column("artifact_uri", Words, nullable=False),
     Column("deleted_time", BigInteger),
     Index("ix_runs_page", "experiment", "lifecycle_stage", "start_time", "run_id"),
     sqlite_autoincrement=True,
@@ -147,7 +150,7 @@ def _key_values(name: str) -> Table:
         metadata,
         Column("run", Id, primary_key=True),
         Column("key", Id, primary_key=True),
-        Column("value", Text, nullable=False),
+        Column("value", Words, nullable=False),
         sqlite_with_rowid=False,
     )
     prefix = func.substr(table.c.value, 1, PREFIX_LENGTH)
@@ -163,12 +166,12 @@ datasets = Table(
     metadata,
     _id(),
     Column("experiment", Id, ForeignKey("experiments.id"), nullable=False),
-    Column("name", Text, nullable=False),
-    Column("digest", Text, nullable=False),
-    Column("source_type", Text, nullable=False),
-    Column("source", Text, nullable=False),
-    Column("schema", Text),
-    Column("profile", Text),
+    Column("name", Words, nullable=False),
+    Column("digest", Words, nullable=False),
+    Column("source_type", Words, nullable=False),
+    Column("source", Words, nullable=False),
+    Column("schema", Words),
+    Column("profile", Words),
     UniqueConstraint("experiment", "name", "digest"),
 )
 dataset_inputs = Table(
@@ -184,22 +187,22 @@ dataset_input_tags = Table(
     "dataset_input_tags",
     metadata,
     Column("input", Id, primary_key=True),
-    Column("key", Text, primary_key=True),
-    Column("value", Text, nullable=False),
+    Column("key", Words, primary_key=True),
+    Column("value", Words, nullable=False),
     sqlite_with_rowid=False,
 )
 model_inputs = Table(
     "model_inputs",
     metadata,
     Column("run", Id, primary_key=True),
-    Column("model_id", Text, primary_key=True),
+    Column("model_id", Words, primary_key=True),
     sqlite_with_rowid=False,
 )
 model_outputs = Table(
     "model_outputs",
     metadata,
     Column("run", Id, primary_key=True),
-    Column("model_id", Text, primary_key=True),
+    Column("model_id", Words, primary_key=True),
     Column("step", BigInteger, primary_key=True),
     sqlite_with_rowid=False,
 )
@@ -208,17 +211,17 @@ logged_models = Table(
     "logged_models",
     metadata,
     _id(),
-    Column("model_id", Text, nullable=False, unique=True),
+    Column("model_id", Words, nullable=False, unique=True),
     Column("experiment", Id, ForeignKey("experiments.id"), nullable=False),
-    Column("name", Text, nullable=False),
-    Column("artifact_uri", Text, nullable=False),
+    Column("name", Words, nullable=False),
+    Column("artifact_uri", Words, nullable=False),
     Column("creation_timestamp_ms", BigInteger, nullable=False),
     Column("last_updated_timestamp_ms", BigInteger, nullable=False),
-    Column("status", Text, nullable=False),
-    Column("lifecycle_stage", Text, nullable=False),
-    Column("model_type", Text),
-    Column("source_run_id", Text),
-    Column("status_message", Text),
+    Column("status", Words, nullable=False),
+    Column("lifecycle_stage", Words, nullable=False),
+    Column("model_type", Words),
+    Column("source_run_id", Words),
+    Column("status_message", Words),
     Column("deleted_time", BigInteger),
     Index(
         "ix_logged_models_page",
@@ -233,29 +236,29 @@ logged_model_params = Table(
     "logged_model_params",
     metadata,
     Column("model", Id, primary_key=True),
-    Column("key", Text, primary_key=True),
-    Column("value", Text, nullable=False),
+    Column("key", Words, primary_key=True),
+    Column("value", Words, nullable=False),
     sqlite_with_rowid=False,
 )
 logged_model_tags = Table(
     "logged_model_tags",
     metadata,
     Column("model", Id, primary_key=True),
-    Column("key", Text, primary_key=True),
-    Column("value", Text, nullable=False),
+    Column("key", Words, primary_key=True),
+    Column("value", Words, nullable=False),
     sqlite_with_rowid=False,
 )
 logged_model_metrics = Table(
     "logged_model_metrics",
     metadata,
     Column("model", Id, primary_key=True),
-    Column("key", Text, primary_key=True),
+    Column("key", Words, primary_key=True),
     Column("timestamp", BigInteger, primary_key=True),
     Column("step", BigInteger, primary_key=True),
-    Column("run_id", Text, primary_key=True),
+    Column("run_id", Words, primary_key=True),
     Column("value", MetricValue, primary_key=True),
-    Column("dataset_name", Text, primary_key=True),
-    Column("dataset_digest", Text, primary_key=True),
+    Column("dataset_name", Words, primary_key=True),
+    Column("dataset_digest", Words, primary_key=True),
     sqlite_with_rowid=False,
 )
 
@@ -263,10 +266,10 @@ registered_models = Table(
     "registered_models",
     metadata,
     _id(),
-    Column("name", Text, nullable=False, unique=True),
+    Column("name", Words, nullable=False, unique=True),
     Column("creation_timestamp", BigInteger, nullable=False),
     Column("last_updated_timestamp", BigInteger, nullable=False),
-    Column("description", Text),
+    Column("description", Words),
     Column("last_version", Integer, nullable=False),
     sqlite_autoincrement=True,
 )
@@ -274,15 +277,15 @@ registered_model_tags = Table(
     "registered_model_tags",
     metadata,
     Column("model", Id, ForeignKey("registered_models.id"), primary_key=True),
-    Column("key", Text, primary_key=True),
-    Column("value", Text, nullable=False),
+    Column("key", Words, primary_key=True),
+    Column("value", Words, nullable=False),
     sqlite_with_rowid=False,
 )
 registered_model_aliases = Table(
     "registered_model_aliases",
     metadata,
     Column("model", Id, ForeignKey("registered_models.id"), primary_key=True),
-    Column("alias", Text, primary_key=True),
+    Column("alias", Words, primary_key=True),
     Column("version", Integer, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -293,15 +296,15 @@ model_versions = Table(
     Column("version", Integer, primary_key=True),
     Column("creation_timestamp", BigInteger, nullable=False),
     Column("last_updated_timestamp", BigInteger, nullable=False),
-    Column("current_stage", Text, nullable=False),
-    Column("description", Text, nullable=False),
-    Column("source", Text, nullable=False),
-    Column("storage_location", Text, nullable=False),
-    Column("run_id", Text, nullable=False),
-    Column("model_id", Text),
-    Column("status", Text, nullable=False),
-    Column("status_message", Text),
-    Column("run_link", Text, nullable=False),
+    Column("current_stage", Words, nullable=False),
+    Column("description", Words, nullable=False),
+    Column("source", Words, nullable=False),
+    Column("storage_location", Words, nullable=False),
+    Column("run_id", Words, nullable=False),
+    Column("model_id", Words),
+    Column("status", Words, nullable=False),
+    Column("status_message", Words),
+    Column("run_link", Words, nullable=False),
     Index("ix_model_versions_run", "run_id"),
     sqlite_with_rowid=False,
 )
@@ -310,8 +313,8 @@ model_version_tags = Table(
     metadata,
     Column("model", Id, primary_key=True),
     Column("version", Integer, primary_key=True),
-    Column("key", Text, primary_key=True),
-    Column("value", Text, nullable=False),
+    Column("key", Words, primary_key=True),
+    Column("value", Words, nullable=False),
     sqlite_with_rowid=False,
 )
 
@@ -321,10 +324,10 @@ removals = Table(
     # next one.
     "removals",
     metadata,
-    Column("kind", Text, primary_key=True),
+    Column("kind", Words, primary_key=True),
     Column("row_id", Id, primary_key=True),
-    Column("public_id", Text, nullable=False),
-    Column("artifact_uri", Text, nullable=False),
+    Column("public_id", Words, nullable=False),
+    Column("artifact_uri", Words, nullable=False),
     sqlite_with_rowid=False,
 )
 
@@ -333,19 +336,19 @@ users = Table(
     "users",
     metadata,
     _id(),
-    Column("name", Text, nullable=False, unique=True),
-    Column("role", Text, nullable=False),
-    Column("password_hash", Text, nullable=False),
+    Column("name", Words, nullable=False, unique=True),
+    Column("role", Words, nullable=False),
+    Column("password_hash", Words, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     sqlite_autoincrement=True,
 )
 user_tokens = Table(
     "user_tokens",
     metadata,
-    Column("token_id", Text, primary_key=True),
+    Column("token_id", Words, primary_key=True),
     Column("user", Id, ForeignKey("users.id"), nullable=False),
-    Column("digest", Text, nullable=False, unique=True),
-    Column("note", Text, nullable=False),
+    Column("digest", Words, nullable=False, unique=True),
+    Column("note", Words, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from operator import itemgetter
+from functools import cache
 from typing import Any
 
 from sqlalchemy import bindparam, select
@@ -11,15 +11,13 @@ from sqlalchemy import bindparam, select
 from headrace.errors import InvalidRequest, NotFound
 from headrace.store.sql import tables as t
 from headrace.store.sql.connection import Connection
-from headrace.store.sql.dialect import Point
-from headrace.store.sql.statements import insert_ignoring
+from headrace.store.sql.dialect import Dialect, Point
+from headrace.store.sql.statements import insert_ignoring, select_any
 
 _RUN = select(t.runs.c.id, t.runs.c.experiment, t.runs.c.lifecycle_stage).where(
     t.runs.c.run_id == bindparam("run_id")
 )
 _KEY = select(t.keys.c.id).where(t.keys.c.name == bindparam("name"))
-
-_PLACE = itemgetter(0, 1, 2, 3)
 
 Mark = tuple[int, int]
 
@@ -80,6 +78,12 @@ class Transaction:
             self._writes += 1
             self.connection.run_many(statement, many)
 
+    def expect_runs(self, run_ids: list[str]) -> None:
+        """Look up the runs that a group will write to, all at once."""
+        ids = self.dialect.list_value(run_ids)
+        for run_id, *row in self.rows(_runs_among(self.dialect), ids=ids):
+            self._runs[run_id] = row
+
     def find_run(self, run_id: str) -> Any:
         """(id, experiment, lifecycle_stage) of a run. Raises NotFound."""
         row = self._runs.get(run_id)
@@ -125,24 +129,32 @@ class Transaction:
         if not self._points:
             return
         points, self._points = self._points, []
-        latest: dict[tuple[int, int], Point] = {}
-        for point in points:
-            key = point[:2]
-            known = latest.get(key)
-            if known is None or _recency(point) > _recency(known):
-                latest[key] = point
-        points.sort(key=_PLACE)
-        ordered = [latest[key] for key in sorted(latest)]
+        if any(_is_nan(point[4]) for point in points):
+            points.sort(key=_place_with_nan)
+        else:
+            points.sort()
+        # Sorted by step, time and value, the last of each (run, key) is the latest.
+        latest = {point[:2]: point for point in points}
         self._writes += 1
         self.dialect.insert_points(self.connection.cursor, points)
-        self.dialect.upsert_latest(self.connection.cursor, ordered)
+        self.dialect.upsert_latest(self.connection.cursor, list(latest.values()))
 
 
-def _recency(point: Any) -> tuple[int, int, bool, float]:
-    """What makes a point the latest: step, time, value, where NaN is above all numbers."""
-    value = point[4]
-    is_nan = value != value or value == "NaN"  # noqa: PLR0124 - only NaN differs from itself
-    return point[2], point[3], is_nan, 0.0 if is_nan else value
+def _place_with_nan(point: Any) -> tuple[Any, ...]:
+    """What points are sorted by where one is NaN, which is above all numbers."""
+    *place, value = point
+    return (*place, True, 0.0) if _is_nan(value) else (*place, False, value)
+
+
+def _is_nan(stored: Any) -> bool:
+    """Whether a stored value is NaN, in the form of either database."""
+    return bool(stored == "NaN" or stored != stored)  # noqa: PLR0124 - NaN differs from itself
+
+
+@cache
+def _runs_among(dialect: Dialect) -> Any:
+    c = t.runs.c
+    return select_any(dialect, (c.run_id, c.id, c.experiment, c.lifecycle_stage), c.run_id)
 
 
 def find_or_insert_key(connection: Connection | Transaction, name: str) -> int:

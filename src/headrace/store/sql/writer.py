@@ -136,6 +136,8 @@ class Writer:
         transaction: Transaction | None = None
         try:
             transaction = self._begin()
+            if len(group) > 1:
+                transaction.expect_runs(_run_ids(group))
             for call in group:
                 _apply_one(transaction, call)
             transaction.flush()
@@ -227,6 +229,12 @@ def _apply_one(transaction: Transaction, call: _Call) -> None:
         if not transaction.untouched_since(mark):
             raise _Spoilt from error
         call.error = error
+
+
+def _run_ids(group: list[_Call]) -> list[str]:
+    """The runs that the requests of a group name."""
+    named = {getattr(call.request, "run_id", None) for call in group}
+    return [run_id for run_id in named if run_id]
 
 
 class _HasWriter(Protocol):
