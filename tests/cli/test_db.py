@@ -76,6 +76,7 @@ def test_another_programs_database_is_left_alone(headrace: Headrace, tmp_path: P
         ran = headrace(*words, "--backend-store-uri", f"sqlite:///{file}")
         assert ran.code == 4, words
         assert "belongs to MLflow" in ran.err
+        assert "headrace sync" in ran.err
     assert file.read_bytes() == before
     assert [path.name for path in tmp_path.glob("mlflow.db*")] == ["mlflow.db"]
 

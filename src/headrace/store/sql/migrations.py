@@ -41,7 +41,8 @@ def schema_version(connection: sa.Connection) -> int:
         raise InvalidState(
             "This database belongs to MLflow. Headrace keeps its own schema and has changed "
             "nothing here: choose another database for Headrace, for instance "
-            "'sqlite:///headrace.db'."
+            "'sqlite:///headrace.db'. Copying from it will come with 'headrace sync' in a later "
+            "release; this one cannot."
         )
     if found:
         some = ", ".join(sorted(found)[:3])
