@@ -1,4 +1,4 @@
-"""Writes settings.md and cli.md from the program itself; `make docs` runs it.
+"""Writes settings.md, cli.md and python-api.md from the program itself; `make docs` runs it.
 
 `tests/architecture` compares the pages with what this makes, so that they cannot fall behind.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from docs.reference.python_api import python_page
 from headrace.settings import all_variables
 
 HERE = Path(__file__).resolve().parent
@@ -80,6 +81,7 @@ def main() -> None:
 
     (HERE / "settings.md").write_text(settings_page(), encoding="utf-8")
     (HERE / "cli.md").write_text(commands_page(root), encoding="utf-8")
+    (HERE / "python-api.md").write_text(python_page(), encoding="utf-8")
 
 
 if __name__ == "__main__":
