@@ -195,7 +195,9 @@ def gc(
             {"removed": outcome.removed, "rows": outcome.rows, "kept": [_plain(e) for e in kept]}
         )
         return
-    told = ", ".join(f"{count} {kind}{'s' * (count > 1)}" for kind, count in outcome.removed.items())
+    told = ", ".join(
+        f"{count} {kind}{'s' * (count > 1)}" for kind, count in outcome.removed.items()
+    )
     output.note(f"Removed {told or 'nothing'}; {outcome.rows} rows belonged to it.")
     if kept:
         output.note(f"Kept {len(kept)} that are still needed; without --yes they are listed.")
