@@ -35,6 +35,17 @@ if __name__ == "__main__":
     serve(ServerSettings(**json.loads(sys.argv[1])), lambda url: print(url, flush=True))
 """
 
+STUCK = (
+    """
+import threading
+from headrace.server import process
+from headrace.store.sql.database import Database
+process.CLOSE_TIMEOUT = 0.2
+Database.close = lambda self: threading.Event().wait(600)
+"""
+    + SCRIPT
+)
+
 Start = Callable[..., RunningServer]
 
 
@@ -43,7 +54,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Starts `serve` in a process of its own, and waits for its first answer."""
     running: list[RunningServer] = []
 
-    def start_one(wait: bool = True, **options: object) -> RunningServer:
+    def start_one(wait: bool = True, script: str = SCRIPT, **options: object) -> RunningServer:
         number = len(running)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -56,7 +67,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         }
         log = tmp_path / f"server-{number}.log"
         process = start_child(
-            [sys.executable, "-c", SCRIPT, json.dumps(settings)],
+            [sys.executable, "-c", script, json.dumps(settings)],
             log=log,
             parent_death_signal=signal.SIGKILL,
         )
@@ -155,6 +166,15 @@ def test_what_is_under_way_at_the_end_is_committed_and_answered(
     stored = [point.step for point in points]
     assert len(stored) == len(set(stored))
     assert set(acknowledged) <= set(stored)
+
+
+def test_a_database_that_does_not_close_does_not_keep_the_server(start: Start) -> None:
+    server = start(script=STUCK, shutdown_timeout=1)
+    began = time.monotonic()
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(20) == 1
+    assert time.monotonic() - began < 10
+    assert "could not be closed in time" in server.log
 
 
 def test_first_answer_and_idle_memory_stay_in_their_limits(start: Start) -> None:

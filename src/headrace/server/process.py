@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
 import sys
@@ -86,7 +87,20 @@ def serve_on(
     finally:
         app.close()
         store.close()
+        server.watchdog.cancel()
     log.info("stopped; everything that was acknowledged is on disk")
+
+
+CLOSE_TIMEOUT = 10.0
+"""Seconds that closing the database may take, after the time for calls under way."""
+
+
+def _give_up() -> None:
+    log.error(
+        "The database could not be closed in time; ending without it. What was acknowledged is "
+        "on disk; calls that were not answered may be or not."
+    )
+    os._exit(1)
 
 
 class Server(uvicorn.Server):
@@ -95,6 +109,9 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_started = started
+        limit = (config.timeout_graceful_shutdown or 0) + CLOSE_TIMEOUT
+        self.watchdog = threading.Timer(limit, _give_up)
+        self.watchdog.daemon = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer."""
@@ -118,7 +135,10 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Finish what is under way; a second Ctrl-C does not wait for it."""
+        first = not self.should_exit
         super().handle_exit(sig, frame)
+        if first:
+            self.watchdog.start()
 
 
 SWITCH_INTERVAL = 0.0005
@@ -141,7 +161,7 @@ def uvicorn_config(app: Any, settings: ServerSettings) -> uvicorn.Config:
     """How uvicorn serves the application."""
     return uvicorn.Config(
         app,
-        http=_http_class(settings),
+        http=_http_class(app, settings),
         ws="none",
         lifespan="off",
         interface="asgi3",
@@ -155,11 +175,12 @@ def uvicorn_config(app: Any, settings: ServerSettings) -> uvicorn.Config:
     )
 
 
-def _http_class(settings: ServerSettings) -> Any:
+def _http_class(app: Any, settings: ServerSettings) -> Any:
     try:
         import httptools  # noqa: F401 - only whether it is there: not on Windows
     except ImportError:
         return "h11"
     from headrace.server.connection import connection_class
+    from headrace.server.express import Express
 
-    return connection_class(settings.max_head_bytes)
+    return connection_class(settings.max_head_bytes, Express(app))
