@@ -176,7 +176,7 @@ def _normalized(uri: str | Path) -> str:
             f"Runs cannot be tracked at '{scheme}:': expected http://…, https://…, "
             "sqlite:///FILE, postgresql://…, or the path of a folder."
         )
-    if text.startswith("sqlite:///") and not text.startswith("sqlite:////"):
+    if text.startswith("sqlite:///") and not text.startswith(("sqlite:////", "sqlite:///:")):
         # A relative file is meant from here, also when the program goes to another folder.
         return f"sqlite:///{Path(text.removeprefix('sqlite:///')).absolute()}"
     return text
