@@ -14,8 +14,12 @@ from headrace.store.sql.connection import Connection
 from headrace.store.sql.dialect import Dialect, Point
 from headrace.store.sql.statements import insert_ignoring, select_any
 
-_RUN = select(t.runs.c.id, t.runs.c.experiment, t.runs.c.lifecycle_stage).where(
-    t.runs.c.run_id == bindparam("run_id")
+# Where several servers write, a run is held by the one whose transaction writes to it. A group
+# takes all its runs at once and in one order, so that two groups never wait for each other.
+_RUN = (
+    select(t.runs.c.id, t.runs.c.experiment, t.runs.c.lifecycle_stage)
+    .where(t.runs.c.run_id == bindparam("run_id"))
+    .with_for_update()
 )
 _KEY = select(t.keys.c.id).where(t.keys.c.name == bindparam("name"))
 
@@ -79,7 +83,7 @@ class Transaction:
             self.connection.run_many(statement, many)
 
     def expect_runs(self, run_ids: list[str]) -> None:
-        """Look up the runs that a group will write to, all at once."""
+        """Look up, and hold, the runs that a group will write to, all at once."""
         ids = self.dialect.list_value(run_ids)
         for run_id, *row in self.rows(_runs_among(self.dialect), ids=ids):
             self._runs[run_id] = row
@@ -154,7 +158,8 @@ def _is_nan(stored: Any) -> bool:
 @cache
 def _runs_among(dialect: Dialect) -> Any:
     c = t.runs.c
-    return select_any(dialect, (c.run_id, c.id, c.experiment, c.lifecycle_stage), c.run_id)
+    columns = (c.run_id, c.id, c.experiment, c.lifecycle_stage)
+    return select_any(dialect, columns, c.run_id, (c.id,)).with_for_update()
 
 
 def find_or_insert_key(connection: Connection | Transaction, name: str) -> int:
