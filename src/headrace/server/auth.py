@@ -74,10 +74,10 @@ class Authenticator:
 
         Raises Unauthenticated; TooManyRequests after too many wrong passwords.
         """
-        key = hashlib.blake2b(header, key=self._key, digest_size=32).digest()
-        known = self._known.get(key)
-        if known is not None and known[1] > time.monotonic():
-            return known[0]
+        known = self.remembered(header)
+        if known is not None:
+            return known
+        key = self._key_of(header)
         checking = self._checking.get(key)
         if checking is None:
             if len(self._checking) >= _MAX_WAITING:
@@ -87,6 +87,14 @@ class Authenticator:
             checking.add_done_callback(lambda _: self._checking.pop(key, None))
         # Shielded: other requests with the same header wait for the same check.
         return await asyncio.shield(checking)
+
+    def remembered(self, header: bytes) -> User | None:
+        """The user behind an Authorization header that was verified a short while ago."""
+        known = self._known.get(self._key_of(header))
+        return known[0] if known is not None and known[1] > time.monotonic() else None
+
+    def _key_of(self, header: bytes) -> bytes:
+        return hashlib.blake2b(header, key=self._key, digest_size=32).digest()
 
     def forget(self) -> None:
         """Verify everybody anew from now on."""

@@ -8,23 +8,30 @@ everything else.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from headrace.protocol.codec import encode
 from headrace.server.answers import ErrorBody
+from headrace.server.express import Express, Ride
 
 
-def connection_class(max_head_bytes: int) -> type[asyncio.Protocol]:
-    """The protocol class for connections whose requests have at most that much before the body."""
-    return type("BoundConnection", (Connection,), {"max_head_bytes": max_head_bytes})
+def connection_class(max_head_bytes: int, express: Express | None = None) -> type[asyncio.Protocol]:
+    """The protocol class for connections whose requests have at most that much before the body.
+
+    Calls that `express` takes are answered by it, all others by uvicorn's application.
+    """
+    bound = {"max_head_bytes": max_head_bytes, "express": express}
+    return type("BoundConnection", (Connection,), bound)
 
 
 class Connection(HttpToolsProtocol):
     """One connection. `uvicorn` makes it and calls its methods."""
 
     max_head_bytes = 64 * 1024
+    express: Express | None = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -61,14 +68,55 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Its headers are there."""
         self._reading_head = False
-        super().on_headers_complete()
+        if not self._board():
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of its body is there."""
+        ride: Any = self.cycle
+        if type(ride) is Ride:
+            ride.body.append(body)
+        else:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """All of it is there; what comes next is the head of another."""
         self._reading_head = True
         self._head_bytes = 0
         self._was_whole = True
-        super().on_message_complete()
+        ride: Any = self.cycle
+        if type(ride) is not Ride:
+            super().on_message_complete()
+        elif self.express is not None and ride.more_body:
+            ride.more_body = False
+            self.express.go(ride, partial(self._respond, ride))
+
+    def _board(self) -> bool:
+        """Take the express lane, if nothing else is under way here and the call may."""
+        if self.express is None or not getattr(self.cycle, "response_complete", True):
+            return False
+        parser = self.parser
+        if parser.get_http_version() != "1.1" or not parser.should_keep_alive():
+            return False
+        if parser.should_upgrade():
+            return False
+        ride = self.express.board(parser.get_method(), self.url, self.headers)
+        if ride is None:
+            return False
+        self.cycle = ride  # type: ignore[assignment]  # it has all that uvicorn asks of a cycle
+        return True
+
+    def _respond(self, ride: Ride, answer: bytes) -> None:
+        """Write an answer of the express lane, and let the next request begin."""
+        ride.response_complete = True
+        if ride.disconnected or self.transport.is_closing():
+            return
+        if not ride.keep_alive:  # the server is stopping
+            answer = answer.replace(b"\r\n", b"\r\nconnection: close\r\n", 1)
+        self.transport.write(answer)
+        if not ride.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, and hang up."""

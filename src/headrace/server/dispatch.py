@@ -49,6 +49,7 @@ from headrace.server.answers import (
     shown,
 )
 from headrace.server.completions import Completions, Done
+from headrace.server.express import may_ride
 from headrace.server.security import (
     OPEN_PATHS,
     HostGuard,
@@ -179,6 +180,20 @@ class Dispatcher:
             return
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - becomes an answer
             await _send_error(error, send)
+
+    def find_express(
+        self, method: str, path: str, headers: HeaderMap
+    ) -> tuple[_Call, Completions] | None:
+        """The call for the express lane, if its caller may make it without being asked."""
+        call = self._exact.get(path, {}).get(method)
+        if call is None or not may_ride(call) or not self._guard.knows_host(headers.get(b"host")):
+            return None
+        gate, completions = self._gate, self._completions
+        if completions is None:
+            return None
+        if gate is not None and not gate.admits_at_once(call.role, headers.get(b"authorization")):
+            return None
+        return call, completions
 
     def close(self) -> None:
         """Let go of the threads; reads that have not begun are dropped."""

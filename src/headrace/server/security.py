@@ -44,6 +44,10 @@ class HostGuard:
             self._origins.append(re.compile(re.escape(f"{parts.scheme}://{parts.netloc.lower()}")))
         self._good_hosts: set[bytes] = set()
 
+    def knows_host(self, host: bytes | None) -> bool:
+        """Whether `check_host` has let this Host pass before."""
+        return host in self._good_hosts
+
     def check_host(self, host: bytes | None) -> None:
         """Raise PermissionDenied for a Host that is not ours, InvalidRequest for none."""
         if host in self._good_hosts:
