@@ -28,8 +28,13 @@ _encoder = msgspec.json.Encoder(enc_hook=_encode_other)
 
 
 def encode(value: Any) -> bytes:
-    """`value` as compact UTF-8 JSON."""
-    return _encoder.encode(value)
+    """`value` as compact UTF-8 JSON. Raises InvalidRequest for text that is not Unicode."""
+    try:
+        return _encoder.encode(value)
+    except UnicodeEncodeError as error:
+        raise InvalidRequest(
+            "A text holds half of a surrogate pair, which UTF-8 cannot write; remove it."
+        ) from error
 
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

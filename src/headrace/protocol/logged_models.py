@@ -149,6 +149,7 @@ class DatasetFilter(Request):
 
     def __post_init__(self) -> None:
         names.check_required("dataset_name", self.dataset_name)
+        names.check_text("dataset_digest", self.dataset_digest, limits.MAX_DATASET_DIGEST_LENGTH)
 
 
 class OrderBy(Request):
@@ -161,6 +162,10 @@ class OrderBy(Request):
 
     def __post_init__(self) -> None:
         names.check_required("order_by.field_name", self.field_name)
+        for part in ("dataset_name", "dataset_digest"):
+            names.check_text(
+                f"order_by.{part}", getattr(self, part), limits.MAX_DATASET_NAME_LENGTH
+            )
         if self.dataset_digest and not self.dataset_name:
             raise InvalidRequest("'order_by.dataset_digest' needs 'order_by.dataset_name' too.")
 

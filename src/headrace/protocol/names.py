@@ -18,25 +18,39 @@ _KEY = re.compile(r"[/\w.\- :]+")
 _RUN_ID = re.compile(r"[a-zA-Z0-9][\w\-]{0,255}", re.ASCII)
 _ALIAS = re.compile(r"[\w\-]+")
 _VERSION_LIKE = re.compile(r"[vV]\d+")
+_NUL_OR_SURROGATE = re.compile("[\x00\ud800-\udfff]")
 _LOGGED_MODEL_FORBIDDEN = re.compile(r"[/:.%\"']")
 
 
 def check_required(field: str, value: object) -> None:
-    """Refuse a missing or empty required field."""
+    """Refuse a missing or empty required field, and text that no database can hold."""
     if value is None or value == "":
         raise InvalidRequest(f"Missing value for required parameter '{field}'.")
+    if isinstance(value, str):
+        _check_storable(field, value)
+
+
+def _check_storable(field: str, text: str) -> None:
+    if text.isascii():
+        if "\x00" not in text:
+            return
+    elif not _NUL_OR_SURROGATE.search(text):
+        return
+    what = "a NUL character" if "\x00" in text else "half of a surrogate pair"
+    raise InvalidRequest(
+        f"The value of '{field}' holds {what}, which no stored text can hold; remove it."
+    )
 
 
 def check_text(field: str, value: str | None, limit: int) -> None:
-    """Refuse text that is longer than `limit` characters or holds a NUL character."""
+    """Refuse text that is longer than `limit` characters, or that no database can hold."""
     if value is None:
         return
     if len(value) > limit:
         raise InvalidRequest(
             f"The value of '{field}' has {len(value)} characters; at most {limit} are allowed."
         )
-    if "\x00" in value:
-        raise InvalidRequest(f"The value of '{field}' holds a NUL character; remove it.")
+    _check_storable(field, value)
 
 
 def is_key(key: str) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from headrace.errors import InvalidRequest, NotFound
-from headrace.protocol import datasets, metrics, runs
+from headrace.protocol import datasets, experiments, metrics, runs
 from headrace.protocol.wire import Param, Tag
 from headrace.store.base import Store
 from headrace.testing.store_builders import (
@@ -212,6 +212,26 @@ class RunDataContract:
         assert as_dict(data.params) == {key: "p"}
         assert as_dict(data.tags)[key] == "t"
         assert key.swapcase() == key or history(store, run_id, key.swapcase()) == []
+
+    @pytest.mark.parametrize("text", ["a\0b", "a\ud800b"], ids=["NUL", "half a pair"])
+    def test_text_that_no_database_holds_is_refused(self, store: Store, text: str) -> None:
+        """Wherever it stands."""
+        run_id = new_run(store)
+        calls: list[Callable[[], object]] = [
+            lambda: new_run(store, run_name=text),
+            lambda: store.runs.log_param(runs.LogParam(run_id=run_id, key="k", value=text)),
+            lambda: store.runs.set_tag(runs.SetTag(run_id=run_id, key="k", value=text)),
+            lambda: store.runs.set_tag(runs.SetTag(run_id=run_id, key=text, value="v")),
+            lambda: store.runs.delete_tag(runs.DeleteTag(run_id=run_id, key=text)),
+            lambda: history(store, run_id, text),
+            lambda: store.runs.search(
+                runs.SearchRuns(experiment_ids=["0"], filter=f"tags.k = '{text}'")
+            ),
+            lambda: store.experiments.get_by_name(experiments.ExperimentByName(text)),
+        ]
+        for call in calls:
+            with pytest.raises(InvalidRequest):
+                call()
 
     def test_tags_are_written_over_and_removed(self, store: Store) -> None:
         """Removing one that is not there is NotFound."""
