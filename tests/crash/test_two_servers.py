@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -57,15 +56,8 @@ def check_same_runs(servers: list[RunningServer], rounds: int) -> None:
 
 
 def test_two_servers_write_the_same_runs(start_server: ServerLauncher, postgres_uri: str) -> None:
-    starting = threading.Barrier(2)
-
-    def start() -> RunningServer:
-        starting.wait()  # both find an empty database at the same time
-        return start_server(backend_store_uri=postgres_uri, wait=False)
-
-    with ThreadPoolExecutor(2) as pool:
-        futures = [pool.submit(start) for _ in range(2)]
-    servers = [future.result() for future in futures]
+    # Both find an empty database at the same time.
+    servers = [start_server(backend_store_uri=postgres_uri, wait=False) for _ in range(2)]
     for server in servers:
         server.wait_until_healthy()
     check_same_runs(servers, rounds=6)

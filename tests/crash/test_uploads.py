@@ -91,8 +91,8 @@ def test_a_client_that_leaves_frees_the_room(start_server: ServerLauncher, tmp_p
 
 def test_parts_outlive_the_server(start_server: ServerLauncher, tmp_path: Path) -> None:
     folder = tmp_path / "artifacts"
-    options = {"backend_store_uri": f"sqlite:///{tmp_path}/a.db", "artifacts": folder}
-    server = start_server(**options)
+    database = f"sqlite:///{tmp_path}/a.db"
+    server = start_server(backend_store_uri=database, artifacts=folder)
     status, body, _ = ask(server, "POST", f"{PARTS}/create/1", {"path": "big.bin", "num_parts": 2})
     assert status == 200, body
     upload = json.loads(body)
@@ -106,7 +106,7 @@ def test_parts_outlive_the_server(start_server: ServerLauncher, tmp_path: Path) 
         done.append({"part_number": number, "etag": headers["ETag"], "url": part["url"]})
         if number == 1:
             server.kill()
-            server = start_server(port=server.port, **options)
+            server = start_server(port=server.port, backend_store_uri=database, artifacts=folder)
             assert ask(server, "GET", f"{FILES}/1/big.bin")[0] == 404
     ending = {"path": "big.bin", "upload_id": upload["upload_id"], "parts": done}
     assert ask(server, "POST", f"{PARTS}/complete/1", ending)[0] == 200

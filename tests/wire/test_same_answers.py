@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,9 @@ RECORDED: dict[str, Any] = json.loads(ANSWERS.read_text())
 
 
 @pytest.fixture(scope="module")
-def ours(start_shared_server: ServerLauncher) -> Iterator[dict[str, Any]]:
+def ours(start_shared_server: ServerLauncher) -> dict[str, Any]:
     """The answers of a new Headrace."""
-    yield all_answers(start_shared_server().url)
+    return all_answers(start_shared_server().url)
 
 
 def expected_of(case: Case) -> dict[str, Any]:

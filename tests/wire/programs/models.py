@@ -165,11 +165,11 @@ def registry_life_cycle() -> None:
     assert made.latest_versions == []
     error = error_of(lambda: client.create_registered_model("Cycle"))
     assert error.error_code == "RESOURCE_ALREADY_EXISTS"
-    for _ in range(3):
+    for number in (1, 2, 3):
         version = client.create_model_version(
             "Cycle", f"models:/{state['model']}", model_id=state["model"], tags={"v": "x"}
         )
-    assert int(version.version) == 3
+        assert int(version.version) == number
     client.update_model_version("Cycle", "1", description="the first")
     assert client.get_model_version("Cycle", "1").description == "the first"
     client.set_model_version_tag("Cycle", "1", "k", "v")

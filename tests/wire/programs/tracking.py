@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from typing import Any
@@ -125,9 +126,11 @@ def run_as_most_programs_write_it() -> None:
 @step
 def runs_nested_resumed_failed_deleted_restored() -> None:
     mlflow.set_experiment("wire")
-    with mlflow.start_run(run_name="parent") as parent:
-        with mlflow.start_run(run_name="child", nested=True) as child:
-            mlflow.log_metric("m", 1)
+    with (
+        mlflow.start_run(run_name="parent") as parent,
+        mlflow.start_run(run_name="child", nested=True) as child,
+    ):
+        mlflow.log_metric("m", 1)
     found = mlflow.get_run(child.info.run_id)
     assert found.data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert mlflow.get_parent_run(child.info.run_id).info.run_id == parent.info.run_id
@@ -135,11 +138,10 @@ def runs_nested_resumed_failed_deleted_restored() -> None:
         assert mlflow.get_run(parent.info.run_id).info.status == "RUNNING"
         mlflow.log_metric("resumed", 1)
     assert mlflow.get_run(parent.info.run_id).info.status == "FINISHED"
-    try:
-        with mlflow.start_run() as failed:
-            raise ValueError("training went wrong")
-    except ValueError:
-        assert mlflow.get_run(failed.info.run_id).info.status == "FAILED"
+    failed = mlflow.start_run()
+    with contextlib.suppress(ValueError), failed:
+        raise ValueError("training went wrong")
+    assert mlflow.get_run(failed.info.run_id).info.status == "FAILED"
     client.set_terminated(failed.info.run_id, status="KILLED", end_time=5)
     assert mlflow.get_run(failed.info.run_id).info.end_time == 5
     client.update_run(failed.info.run_id, status="RUNNING", name="renamed")

@@ -22,20 +22,20 @@ def prepare(url: str) -> None:
 
 def fails_once(call: Any) -> None:
     """`call` raises a clear error, and no request of it was sent again."""
+    said = ""
     try:
         call()
     except MlflowException as error:
-        assert "404" in str(error) or "ENDPOINT_NOT_FOUND" in str(error), error
-        assert "Max retries" not in str(error), error
-    else:
-        raise AssertionError("no error")
+        said = str(error)
+    assert "404" in said or "ENDPOINT_NOT_FOUND" in said, said
+    assert "Max retries" not in said, said
     assert all(entry["status"] == 404 for entry in requests_sent()[-1:])
 
 
 @step
 def a_traced_function_still_works() -> None:
-    @mlflow.trace
-    def double(x: int) -> int:
+    @mlflow.trace  # type: ignore[untyped-decorator]  # mlflow ships no types
+    def double(x: Any) -> Any:
         with mlflow.start_span("inner") as span:
             span.set_inputs({"x": x})
         return 2 * x
