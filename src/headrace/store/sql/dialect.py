@@ -31,6 +31,9 @@ class Dialect(Protocol):
     one_writer: bool
     """Whether the write lock keeps all other processes from writing."""
 
+    has_statistics: bool
+    """Whether searches are planned by statistics that somebody must refresh."""
+
     def __hash__(self) -> int: ...
 
     def create_engine(self, url: sa.URL) -> sa.Engine:
@@ -75,6 +78,10 @@ class Dialect(Protocol):
         """A metric's value as the driver stores it."""
         ...
 
+    def analyze(self, cursor: Any) -> None:
+        """Refresh the statistics by which searches are planned, if there are any."""
+        ...
+
     def is_conflict(self, error: BaseException) -> bool:
         """Whether another transaction got in the way, so that trying again may work."""
         ...
@@ -90,6 +97,7 @@ class SqliteDialect:
     name = "sqlite"
     begin_read = "BEGIN"
     one_writer = True
+    has_statistics = False
 
     def create_engine(self, url: sa.URL) -> sa.Engine:
         """Make an engine; BEGIN and COMMIT are ours, the driver adds none."""
@@ -149,6 +157,9 @@ class SqliteDialect:
     def metric_value(self, value: float) -> Any:
         """NaN as the text that stands for it."""
         return value if value == value else "NaN"  # noqa: PLR0124 - only NaN differs from itself
+
+    def analyze(self, cursor: Any) -> None:
+        """Nothing to do: searches are written so that SQLite plans them well without."""
 
     def is_conflict(self, error: BaseException) -> bool:
         """Never: the write lock is taken first."""
@@ -248,6 +259,7 @@ class PostgresqlDialect:
     name = "postgresql"
     begin_read = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
     one_writer = False
+    has_statistics = True
 
     def create_engine(self, url: sa.URL) -> sa.Engine:
         """Make an engine; commits wait for the write-ahead log's fsync."""
@@ -300,6 +312,10 @@ class PostgresqlDialect:
     def metric_value(self, value: float) -> Any:
         """The value itself."""
         return value
+
+    def analyze(self, cursor: Any) -> None:
+        """ANALYZE what searches look at: a sample of each table, a fraction of a second."""
+        cursor.execute("ANALYZE runs, keys, latest_metrics, params, tags")
 
     def is_conflict(self, error: BaseException) -> bool:
         """A deadlock, a failed serialization, or a row that another transaction made first."""
