@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from headrace.errors import InvalidRequest, NotFound
-from headrace.protocol import metrics, runs
+from headrace.protocol import logged_models, metrics, runs
 from headrace.store.base import Store
 from headrace.testing.store_builders import (
     INT64_MAX,
@@ -114,7 +114,7 @@ class MetricContract:
         assert len(history(store, run_id, "own3")) == 15
 
     def test_points_of_a_model(self, store: Store) -> None:
-        """Belong to the run and to the logged model; an unknown model is refused."""
+        """Belong to the run and to the logged model; an unknown or deleted one is refused."""
         run_id, model_id = new_run(store), new_model(store).info.model_id
         request = metrics.LogMetric(
             run_id=run_id,
@@ -132,8 +132,10 @@ class MetricContract:
         assert (point.key, *plain([point])[0]) == ("m", 3, 4, "nan")
         assert (point.run_id, point.model_id) == (run_id, model_id)
         assert (point.dataset_name, point.dataset_digest) == ("d", "1")
-        with pytest.raises(NotFound):
-            store.metrics.log(msgspec.structs.replace(request, step=5, model_id=UNKNOWN_MODEL))
+        store.logged_models.delete(logged_models.LoggedModelRef(model_id))
+        for missing in (UNKNOWN_MODEL, model_id):
+            with pytest.raises(NotFound):
+                store.metrics.log(msgspec.structs.replace(request, step=5, model_id=missing))
         assert len(history(store, run_id, "m")) == 1
 
     def _in_pages(self, store: Store, run_id: str, size: int) -> list[metrics.Metric]:
