@@ -43,6 +43,10 @@ EMPTY_BODY: Final[Message] = {"type": "http.response.body", "body": b"{}"}
 """The answer `{}`, which is what most writes get."""
 
 
+MAX_MESSAGE: Final = 2000
+"""Characters of an error's message."""
+
+
 class ErrorBody(Answer):
     """An error as clients read it."""
 
@@ -73,7 +77,7 @@ def error_answer(error: BaseException) -> tuple[Message, Message]:
         error = _unexpected(error)
     elif error.http_status >= 500:
         log.warning("%s: %s", error.error_code, error.message)
-    body = encode(ErrorBody(error.error_code, error.message))
+    body = encode(ErrorBody(error.error_code, _bounded(error.message)))
     return json_start(error.http_status, len(body), _extra_headers(error)), body_of(body)
 
 
@@ -97,6 +101,14 @@ def shown(path: str) -> str:
     """A path as it may stand in a message: not endless, nothing unprintable."""
     text = path if len(path) <= 200 else path[:197] + "..."
     return text if text.isprintable() else ascii(text)
+
+
+def _bounded(message: str) -> str:
+    """A message that names an endless value says how it begins, and what was expected instead."""
+    if len(message) <= MAX_MESSAGE:
+        return message
+    half = MAX_MESSAGE // 2 - 3
+    return f"{message[:half]} ... {message[-half:]}"
 
 
 def _unexpected(error: BaseException) -> HeadraceError:
