@@ -49,8 +49,8 @@ class SqlDatasets:
             dataset = ids[entry.dataset.name, entry.dataset.digest]
             _note_input(transaction, run, dataset, entry.tags)
         models = sorted({model.model_id for model in request.models})
-        transaction.run_many(
-            insert_ignoring(transaction.dialect, t.model_inputs),
+        transaction.put_new(
+            t.model_inputs,
             [{"run": run, "model_id": model_id} for model_id in models],
         )
         return Empty()
@@ -60,8 +60,8 @@ class SqlDatasets:
         """Note models that a run makes."""
         run = transaction.find_active_run(request.run_id)[0]
         outputs = sorted({(model.model_id, model.step) for model in request.models})
-        transaction.run_many(
-            insert_ignoring(transaction.dialect, t.model_outputs),
+        transaction.put_new(
+            t.model_outputs,
             [{"run": run, "model_id": model_id, "step": step} for model_id, step in outputs],
         )
         return Empty()
@@ -109,8 +109,8 @@ def _note_input(transaction: Transaction, run: int, dataset: int, tags: Sequence
         insert_returning_id(t.dataset_inputs), run=run, dataset=dataset
     )[0]
     values = {tag.key: tag.value for tag in tags}
-    transaction.run_many(
-        insert_ignoring(transaction.dialect, t.dataset_input_tags),
+    transaction.put_new(
+        t.dataset_input_tags,
         [{"input": number, "key": key, "value": value} for key, value in values.items()],
     )
 

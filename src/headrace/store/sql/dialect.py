@@ -31,6 +31,9 @@ class Dialect(Protocol):
     one_writer: bool
     """Whether the write lock keeps all other processes from writing."""
 
+    takes_arrays: bool
+    """Whether a list can be bound as an array, so that many rows are one statement."""
+
     has_statistics: bool
     """Whether searches are planned by statistics that somebody must refresh."""
 
@@ -97,6 +100,7 @@ class SqliteDialect:
     name = "sqlite"
     begin_read = "BEGIN"
     one_writer = True
+    takes_arrays = False
     has_statistics = False
 
     def create_engine(self, url: sa.URL) -> sa.Engine:
@@ -259,6 +263,7 @@ class PostgresqlDialect:
     name = "postgresql"
     begin_read = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
     one_writer = False
+    takes_arrays = True
     has_statistics = True
 
     def create_engine(self, url: sa.URL) -> sa.Engine:

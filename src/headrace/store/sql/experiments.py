@@ -19,7 +19,7 @@ from headrace.store.sql.database import Database
 from headrace.store.sql.dialect import Dialect as SqlDialect
 from headrace.store.sql.paging import Search
 from headrace.store.sql.stages import ACTIVE, DELETED, in_view
-from headrace.store.sql.statements import insert_returning_id, select_any, upsert
+from headrace.store.sql.statements import insert_returning_id, select_any
 from headrace.store.sql.transaction import Transaction
 from headrace.store.sql.writer import Writer, write
 
@@ -235,8 +235,8 @@ def _set_stage(transaction: Transaction, number: int, stage: str, deleted: int |
 
 def _put_tags(transaction: Transaction, number: int, tags: Sequence[Tag]) -> None:
     values = {tag.key: tag.value for tag in tags}
-    transaction.run_many(
-        upsert(transaction.dialect, t.experiment_tags),
+    transaction.put(
+        t.experiment_tags,
         [{"experiment": number, "key": key, "value": values[key]} for key in sorted(values)],
     )
 

@@ -26,7 +26,7 @@ from headrace.store.sql.logged_model_reader import (
 )
 from headrace.store.sql.paging import Search
 from headrace.store.sql.stages import ACTIVE, DELETED
-from headrace.store.sql.statements import insert_ignoring, insert_returning_id, upsert
+from headrace.store.sql.statements import insert_returning_id
 from headrace.store.sql.transaction import Transaction
 from headrace.store.sql.writer import Writer, write
 
@@ -195,8 +195,8 @@ def _put_tags(transaction: Transaction, number: int, tags: Sequence[Tag]) -> Non
     values = {
         tag.key: versions_tag(tag.value) if tag.key == VERSIONS_TAG else tag.value for tag in tags
     }
-    transaction.run_many(
-        upsert(transaction.dialect, t.logged_model_tags),
+    transaction.put(
+        t.logged_model_tags,
         [{"model": number, "key": key, "value": values[key]} for key in sorted(values)],
     )
 
@@ -215,4 +215,4 @@ def _put_params(
                 f"The parameter {param.key!r} of the logged model '{model_id}' is {row[0]!r} "
                 f"already and cannot become {param.value!r}: a parameter is written once."
             )
-    transaction.run_many(insert_ignoring(transaction.dialect, t.logged_model_params), new)
+    transaction.put_new(t.logged_model_params, new)

@@ -18,7 +18,6 @@ from headrace.store.sql.connection import Connection
 from headrace.store.sql.database import Database
 from headrace.store.sql.run_reader import find_run_row
 from headrace.store.sql.stages import ACTIVE
-from headrace.store.sql.statements import insert_ignoring
 from headrace.store.sql.transaction import Transaction
 from headrace.store.sql.writer import Writer, write
 
@@ -47,8 +46,8 @@ def add_points(
         )
         if point.model_id:
             of_models.append(_model_row(transaction, run_id, point))
-    transaction.run_many(
-        insert_ignoring(transaction.dialect, t.logged_model_metrics),
+    transaction.put_new(
+        t.logged_model_metrics,
         of_models,
     )
 

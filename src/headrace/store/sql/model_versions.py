@@ -226,8 +226,8 @@ def _answer(
 
 def _put_tags(transaction: Transaction, model: int, version: int, tags: Sequence[Tag]) -> None:
     values = {tag.key: tag.value for tag in tags}
-    transaction.run_many(
-        upsert(transaction.dialect, t.model_version_tags),
+    transaction.put(
+        t.model_version_tags,
         [
             {"model": model, "version": version, "key": key, "value": values[key]}
             for key in sorted(values)

@@ -221,7 +221,7 @@ def _answer(transaction: Transaction, name: str) -> registered_models.Registered
 
 def _put_tags(transaction: Transaction, number: int, tags: Sequence[Tag]) -> None:
     values = {tag.key: tag.value for tag in tags}
-    transaction.run_many(
-        upsert(transaction.dialect, t.registered_model_tags),
+    transaction.put(
+        t.registered_model_tags,
         [{"model": number, "key": key, "value": values[key]} for key in sorted(values)],
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Sequence
-from operator import itemgetter
+from functools import cache
 from typing import Any
 
 from sqlalchemy import bindparam, select
@@ -17,20 +17,18 @@ from headrace.protocol.wire import Empty, Param, Tag, as_enum
 from headrace.store.sql import tables as t
 from headrace.store.sql.clock import now_ms
 from headrace.store.sql.database import Database
+from headrace.store.sql.dialect import Dialect
 from headrace.store.sql.metrics import add_points
 from headrace.store.sql.run_reader import find_run_row, run_info, whole_runs
 from headrace.store.sql.run_search import search_runs
 from headrace.store.sql.stages import ACTIVE, DELETED
-from headrace.store.sql.statements import insert_ignoring, insert_returning_id, upsert
+from headrace.store.sql.statements import insert_returning_id, select_any
 from headrace.store.sql.transaction import Transaction
 from headrace.store.sql.writer import Writer, write
 
 _EXPERIMENT = select(
     t.experiments.c.id, t.experiments.c.artifact_location, t.experiments.c.lifecycle_stage
 ).where(t.experiments.c.id == bindparam("id"))
-_PARAM = select(t.params.c.value).where(
-    t.params.c.run == bindparam("run"), t.params.c.key == bindparam("key")
-)
 _TAG = select(t.tags.c.value).where(
     t.tags.c.run == bindparam("run"), t.tags.c.key == bindparam("key")
 )
@@ -164,7 +162,9 @@ class SqlRuns:
     def set_tag(self, transaction: Transaction, request: runs.SetTag) -> Empty:
         """Write a tag."""
         pk = transaction.find_active_run(request.run_id)[0]
-        _put_tags(transaction, pk, [Tag(request.key, request.value)])
+        tags = [Tag(request.key, request.value)]
+        _put_tags(transaction, pk, tags)
+        _rename(transaction, pk, tags)
         return Empty()
 
     @write
@@ -187,6 +187,7 @@ class SqlRuns:
             add_points(transaction, pk, request.run_id, request.metrics)
         if request.tags:
             _put_tags(transaction, pk, request.tags)
+            _rename(transaction, pk, request.tags)
         return Empty()
 
     @write
@@ -219,12 +220,16 @@ def _set_stage(transaction: Transaction, run_id: str, stage: str) -> Empty:
 
 
 def _put_tags(transaction: Transaction, pk: int, tags: Sequence[Tag]) -> None:
-    """Write tags, sorted, so that two writers of one run never wait for each other."""
-    rows = {transaction.key_id(tag.key): tag.value for tag in sorted(tags, key=lambda tag: tag.key)}
-    transaction.run_many(
-        upsert(transaction.dialect, t.tags),
+    """Write tags; the one that names the run renames it."""
+    rows = {transaction.key_id(tag.key): tag.value for tag in tags}
+    transaction.put(
+        t.tags,
         [{"run": pk, "key": key, "value": value} for key, value in sorted(rows.items())],
     )
+
+
+def _rename(transaction: Transaction, pk: int, tags: Sequence[Tag]) -> None:
+    """Keep the run's name and the tag that tells it the same."""
     for tag in tags:
         if tag.key == runs.RUN_NAME_TAG and tag.value:
             transaction.run(_RENAME, of_run=pk, name=tag.value)
@@ -232,32 +237,21 @@ def _put_tags(transaction: Transaction, pk: int, tags: Sequence[Tag]) -> None:
 
 def _put_params(transaction: Transaction, pk: int, run_id: str, params: Sequence[Param]) -> None:
     """Write parameters; refuse, before anything is written, one that has another value."""
-    new: list[dict[str, Any]] = []
-    for param in params:
-        key = transaction.key_id(param.key)
-        row = transaction.one(_PARAM, run=pk, key=key)
-        if row is None:
-            new.append({"run": pk, "key": key, "value": param.value})
-        elif row[0] != param.value:
-            raise _changed_param(param, row[0], run_id)
-    new.sort(key=itemgetter("key"))
-    transaction.run_many(insert_ignoring(transaction.dialect, t.params), new)
-    if not transaction.dialect.one_writer:
-        _check_params_stored(transaction, run_id, params, new)
-
-
-def _check_params_stored(
-    transaction: Transaction,
-    run_id: str,
-    params: Sequence[Param],
-    stored: Sequence[dict[str, Any]],
-) -> None:
-    """Refuse a value that another server wrote, otherwise, between our look and our insert."""
     wanted = {transaction.key_id(param.key): param for param in params}
-    for values in stored:
-        found = transaction.one(_PARAM, run=values["run"], key=values["key"])
-        if found[0] != values["value"]:
-            raise _changed_param(wanted[values["key"]], found[0], run_id)
+    keys = transaction.dialect.list_value(list(wanted))
+    known = transaction.rows(_known_params(transaction.dialect), run=pk, ids=keys)
+    for key, value in known:
+        if wanted[key].value != value:
+            raise _changed_param(wanted[key], value, run_id)
+        del wanted[key]
+    rows = [{"run": pk, "key": key, "value": wanted[key].value} for key in sorted(wanted)]
+    transaction.put_new(t.params, rows)
+
+
+@cache
+def _known_params(dialect: Dialect) -> Any:
+    c = t.params.c
+    return select_any(dialect, (c.key, c.value), c.key).where(c.run == bindparam("run"))
 
 
 def _changed_param(param: Param, known: str, run_id: str) -> InvalidRequest:

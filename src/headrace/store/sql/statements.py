@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
+from sqlalchemy.dialects import postgresql
 
 from headrace.store.sql.dialect import Dialect
 
@@ -23,10 +24,19 @@ def insert_ignoring(dialect: Dialect, table: sa.Table) -> Any:
 @cache
 def upsert(dialect: Dialect, table: sa.Table) -> Any:
     """INSERT of all columns; a row with the same primary key is overwritten."""
-    statement = _insert(dialect, table)
-    primary = [column.name for column in table.primary_key]
-    changed = {c.name: statement.excluded[c.name] for c in table.c if c.name not in primary}
-    return statement.on_conflict_do_update(index_elements=primary, set_=changed)
+    return _overwriting(_insert(dialect, table), table)
+
+
+@cache
+def insert_arrays(table: sa.Table, overwrite: bool) -> Any:
+    """PostgreSQL's INSERT of many rows from one array a column, each bound by its name.
+
+    A row that is there already stays, or is overwritten.
+    """
+    arrays = [sa.func.unnest(bindparam(c.name, type_=postgresql.ARRAY(c.type))) for c in table.c]
+    names = [c.name for c in table.c]
+    statement = postgresql.insert(table).from_select(names, sa.select(*arrays))
+    return _overwriting(statement, table) if overwrite else statement.on_conflict_do_nothing()
 
 
 @cache
@@ -34,6 +44,12 @@ def insert_returning_id(table: sa.Table) -> Any:
     """INSERT of all columns but the generated id, which it returns."""
     columns = {c.name: bindparam(c.name, type_=c.type) for c in table.c if c.name != "id"}
     return table.insert().values(columns).returning(table.c.id)
+
+
+def _overwriting(statement: Any, table: sa.Table) -> Any:
+    primary = [column.name for column in table.primary_key]
+    changed = {c.name: statement.excluded[c.name] for c in table.c if c.name not in primary}
+    return statement.on_conflict_do_update(index_elements=primary, set_=changed)
 
 
 def _insert(dialect: Dialect, table: sa.Table) -> Any:

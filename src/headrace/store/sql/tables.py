@@ -306,6 +306,7 @@ model_versions = Table(
     Column("status_message", Words),
     Column("run_link", Words, nullable=False),
     Index("ix_model_versions_run", "run_id"),
+    Index("ix_model_versions_model_id", "model_id"),
     sqlite_with_rowid=False,
 )
 model_version_tags = Table(

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy import bindparam, select
 
 from headrace.errors import InvalidRequest, NotFound
 from headrace.store.sql import tables as t
 from headrace.store.sql.connection import Connection
 from headrace.store.sql.dialect import Dialect, Point
-from headrace.store.sql.statements import insert_ignoring, select_any
+from headrace.store.sql.statements import insert_arrays, insert_ignoring, select_any, upsert
 
 # Where several servers write, a run is held by the one whose transaction writes to it. A group
 # takes all its runs at once and in one order, so that two groups never wait for each other.
@@ -76,11 +77,24 @@ class Transaction:
         self._writes += 1
         return self.connection.one(statement, **values)
 
-    def run_many(self, statement: Any, many: list[dict[str, Any]]) -> None:
-        """Run a prepared write once for each set of values."""
-        if many:
-            self._writes += 1
-            self.connection.run_many(statement, many)
+    def put(self, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+        """Insert rows; one whose primary key is there already is overwritten."""
+        self._put(table, rows, overwrite=True)
+
+    def put_new(self, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+        """Insert rows; one whose primary key is there already stays as it is."""
+        self._put(table, rows, overwrite=False)
+
+    def _put(self, table: sa.Table, rows: list[dict[str, Any]], *, overwrite: bool) -> None:
+        if not rows:
+            return
+        self._writes += 1
+        if self.dialect.takes_arrays:
+            arrays = {name: [row[name] for row in rows] for name in rows[0]}
+            self.connection.run(insert_arrays(table, overwrite), **arrays)
+        else:
+            build = upsert if overwrite else insert_ignoring
+            self.connection.run_many(build(self.dialect, table), rows)
 
     def expect_runs(self, run_ids: list[str]) -> None:
         """Look up, and hold, the runs that a group will write to, all at once."""
