@@ -62,7 +62,6 @@ class Writer:
     points: list[int] = field(default_factory=list)
     batches: list[int] = field(default_factory=list)
     unanswered: int | None = None
-    refused: list[int] = field(default_factory=list)
     refusals: Counter[tuple[int, str]] = field(default_factory=Counter)
     sent: int = 0
 
@@ -75,6 +74,8 @@ class Writer:
             while not stop.is_set():
                 self.sent += 1
                 self._write_one(caller, self.sent)
+        except Refused as refusal:
+            self._refused(refusal)  # the run could not be made: there is nothing to write to
         except (OSError, http.client.HTTPException):
             self.unanswered = self.sent
 
@@ -87,8 +88,10 @@ class Writer:
                 caller.post("runs/log-batch", run_id=self.run_id, **batch(number))
                 self.batches.append(number)
         except Refused as refusal:
-            self.refused.append(number)
-            self.refusals[refusal.status, refusal.answer.get("error_code", "")] += 1
+            self._refused(refusal)
+
+    def _refused(self, refusal: Refused) -> None:
+        self.refusals[refusal.status, refusal.answer.get("error_code", "")] += 1
 
     def check(self, caller: Caller, *, strictly: bool = False) -> None:
         """Everything acknowledged is there once, and nothing that was refused.
@@ -167,4 +170,5 @@ def wait_for_writes(writers: list[Writer], count: int) -> None:
         ):
             return
         time.sleep(0.01)
-    raise AssertionError("the server is too slow for this test")
+    states = [(w.run_id, len(w.points), len(w.batches), w.sent, w.refusals) for w in writers]
+    raise AssertionError(f"the server is too slow for this test: {states}")
