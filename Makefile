@@ -135,11 +135,12 @@ coverage: $(VENV)/.dev ## the quick tests with a report of lines that none of th
 	@$(PYTEST) $(QUICK) --cov --cov-report=term --cov-report=html $(ARGS)
 
 .PHONY: check
-check: $(VENV)/.dev ## lint, format, types, import layers
+check: $(VENV)/.dev ## lint, format, types, import layers, budgets, docs
 	@echo "· ruff check";  $(BIN)/ruff check
 	@echo "· ruff format"; $(BIN)/ruff format --check
 	@echo "· mypy";        $(BIN)/mypy
 	@echo "· import-linter"; $(BIN)/lint-imports --no-logo
+	@echo "· budgets and docs"; $(BIN)/pytest --quiet tests/architecture
 
 .PHONY: format
 format: $(VENV)/.dev ## let ruff put the code in order
@@ -148,7 +149,7 @@ format: $(VENV)/.dev ## let ruff put the code in order
 
 .PHONY: docs
 docs: $(VENV)/.dev ## write the pages that are made from the program: settings, commands
-	@$(BIN)/python docs/reference/generate.py
+	@$(BIN)/python -m docs.reference.generate
 
 .PHONY: bench
 bench: $(VENV)/.dev .bench/mlflow/.installed .bench/fasttrackml/.installed ## measure against the peers
