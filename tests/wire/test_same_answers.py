@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.fixtures.servers import ServerLauncher
-from tests.wire.asking import all_answers
+from tests.wire.asking import Asker, all_answers
 from tests.wire.cases import CASES, Case
 from tests.wire.record import ANSWERS
 from tests.wire.test_differences import TESTED_ROWS
@@ -19,10 +21,19 @@ DIFFERENCES = Path(__file__).resolve().parents[2] / "docs" / "reference" / "diff
 RECORDED: dict[str, Any] = json.loads(ANSWERS.read_text())
 
 
-@pytest.fixture(scope="module")
-def ours(start_shared_server: ServerLauncher) -> dict[str, Any]:
-    """The answers of a new Headrace."""
-    return all_answers(start_shared_server().url)
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def ours(
+    request: pytest.FixtureRequest, start_shared_server: ServerLauncher
+) -> Iterator[dict[str, Any]]:
+    """The answers of a new Headrace, on each kind of database."""
+    with ExitStack() as stack:
+        uri = None
+        if request.param == "postgresql":
+            uri = stack.enter_context(request.getfixturevalue("postgres").new_database())
+        server = start_shared_server(backend_store_uri=uri)
+        yield all_answers(server.url)
+        assert "Traceback" not in server.log
+        server.stop()
 
 
 def expected_of(case: Case) -> dict[str, Any]:
@@ -53,6 +64,15 @@ ABSENT = {
     "model_type": "fields that hold nothing",
     "source_run_id": "fields that hold nothing",
 }
+
+
+def test_both_prefixes_answer_alike(start_shared_server: ServerLauncher) -> None:
+    asker = Asker(start_shared_server().url)
+    for case in CASES:
+        if case.method == "GET" and not case.name.startswith("elsewhere"):
+            path = case.path.replace("/api/", "/ajax-api/", 1)
+            assert asker.ask("GET", path, case.sent) == asker.ask("GET", case.path, case.sent)
+    asker.close()
 
 
 def missing(expected: Any, found: Any, where: str = "") -> list[str]:
