@@ -198,7 +198,8 @@ def gc(
     told = ", ".join(
         f"{count} {kind}{'s' * (count > 1)}" for kind, count in outcome.removed.items()
     )
-    output.note(f"Removed {told or 'nothing'}; {outcome.rows} rows belonged to it.")
+    belonged = f", with {outcome.rows} rows that belonged to it" if outcome.rows else ""
+    output.note(f"Removed {told or 'nothing'}{belonged}.")
     if kept:
         output.note(f"Kept {len(kept)} that are still needed; without --yes they are listed.")
 

@@ -117,5 +117,6 @@ def _free_port() -> int:
         try:
             probe.bind(("127.0.0.1", DEFAULT_PORT))
         except OSError:
+            output.note(f"Port {DEFAULT_PORT} is taken, so the server gets another.")
             return 0
     return DEFAULT_PORT

@@ -261,7 +261,9 @@ def print_runs(found: Sequence[protocol.Run]) -> None:
     columns = (*facts, *metrics, *params)
     least = [*range(len(columns) - 1, first_param - 1, -1)]
     least += [facts.index(name) for name in ("EXP", "TOOK", "STARTED")]
-    least += range(first_param - 1, len(facts) - 1, -1)
+    least += range(first_param - 1, len(facts), -1)
+    least.append(facts.index("STATUS"))  # on 80 columns the first metric says more
+    least += range(len(facts), len(facts) + bool(metrics))
     output.table(columns, rows, least)
 
 

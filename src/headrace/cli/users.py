@@ -67,7 +67,7 @@ def add(name: str, role: str, password_stdin: bool, backend_store_uri: str, as_j
     if as_json:
         output.emit_json(user)
         return
-    output.note(f"Added {user.name}, who may {user.role}.")
+    output.note(f"Added {user.name} with the role {user.role.value}.")
     output.note(f"For a token: headrace users token create {user.name}")
 
 

@@ -31,7 +31,7 @@ _STYLE: Final = """
 --card:#182027;--water:#3bc9db;--ok:#69db7c;--bad:#ff8787;--busy:#ffc078}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--bg);color:var(--ink);font:15px/1.5 system-ui,sans-serif}
-main{max-width:68rem;margin:0 auto;padding:2rem 1.25rem 4rem}
+main{max-width:80rem;margin:0 auto;padding:2rem 1.25rem 4rem}
 h1{font-size:1.5rem;margin:0;letter-spacing:-.01em}h1 span{color:var(--water)}
 header p{margin:.25rem 0 2rem;color:var(--soft)}
 section{background:var(--card);border:1px solid var(--line);border-radius:10px;
@@ -121,7 +121,7 @@ def _experiments_table(experiments: list[Experiment]) -> str:
 def _metrics(run: Run) -> str:
     shown = [
         f'<span class="metric">{escape(metric.key)} <b>{metric.value:.4g}</b></span>'
-        for metric in run.data.metrics[:METRICS_SHOWN]
+        for metric in sorted(run.data.metrics, key=lambda metric: metric.key)[:METRICS_SHOWN]
     ]
     more = len(run.data.metrics) - METRICS_SHOWN
     if more > 0:

@@ -87,7 +87,8 @@ def _work(listener: socket.socket, settings: ServerSettings) -> None:
     configure_logging()
     threading.Thread(target=_stop_with_parent, daemon=True).start()
     try:
-        serve_on(listener, open_store(settings.backend_store_uri), settings)
+        # The address was said once, by the process that watches.
+        serve_on(listener, open_store(settings.backend_store_uri), settings, lambda _: None)
     except HeadraceError as error:
         log.error("this worker cannot serve: %s", error.message)
         raise SystemExit(1) from error
