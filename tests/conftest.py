@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from tests.fixtures.child_process import unused_port
 from tests.fixtures.servers import ServerLauncher, launcher
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
     from tests.fixtures.postgres import PostgresServer
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# No deadline: a busy machine is no bug. In continuous integration the same examples every time,
+# so that a red run can be run again; elsewhere new ones, so that something new is found.
+settings.register_profile("headrace", deadline=None, print_blob=True)
+settings.register_profile("headrace-ci", settings.get_profile("headrace"), derandomize=True)
+settings.load_profile("headrace-ci" if os.environ.get("CI") else "headrace")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
