@@ -252,3 +252,22 @@ store.close()
 
 def test_a_forked_child_has_a_writer_of_its_own(database_uri: str) -> None:
     subprocess.run([sys.executable, "-c", _FORK, database_uri], check=True, timeout=60)
+
+
+def test_the_connection_that_makes_keys_is_replaced_when_it_is_lost(postgres_uri: str) -> None:
+    database = open_database(postgres_uri, "mlflow-artifacts:")
+    store = sql_store(database)
+    run_id = new_run(store)
+
+    def lose_all_others(transaction: Transaction, _request: object) -> None:
+        transaction.connection.cursor.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+    answers = Answers()
+    database.writer.submit(lose_all_others, None, answers.expect("losing"))
+    assert answers.wait() == {"losing": None}
+    store.runs.set_tag(runs.SetTag(run_id=run_id, key="new", value="v"))
+    assert tags_of(store, run_id) == {"new"}
+    database.close()

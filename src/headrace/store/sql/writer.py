@@ -190,8 +190,14 @@ class Writer:
         """
         if self._dialect.one_writer:
             return find_or_insert_key(transaction, name)
-        if self._side_connection is None:
-            self._side_connection = self._connect()
+        if self._side_connection is not None:
+            try:
+                return find_or_insert_key(self._side_connection, name)
+            except Exception as error:  # noqa: BLE001 - see whether a new connection can
+                _log.warning("the database connection failed (%s); opening a new one", error)
+                self._side_connection.close()
+                self._side_connection = None
+        self._side_connection = self._connect()
         return find_or_insert_key(self._side_connection, name)
 
     def _commit(self, transaction: Transaction, group: list[_Call]) -> bool:
