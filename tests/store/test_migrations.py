@@ -104,3 +104,23 @@ def test_a_password_is_not_shown() -> None:
     with pytest.raises(Unavailable) as caught:
         open_store("postgresql://me:secret@127.0.0.1:1/db")
     assert "secret" not in str(caught.value)
+
+
+def test_a_user_who_may_make_no_tables_is_told_so_without_sql(postgres_uri: str) -> None:
+    run_sql(
+        postgres_uri,
+        "DROP ROLE IF EXISTS headrace_guest",
+        "CREATE ROLE headrace_guest LOGIN",
+        "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
+    )
+    guest = sa.make_url(postgres_uri).set(username="headrace_guest")
+    with pytest.raises(Unavailable, match="may make tables") as raised:
+        open_store(guest.render_as_string(hide_password=False))
+    run_sql(postgres_uri, "DROP ROLE headrace_guest")
+    assert "CREATE TABLE" not in raised.value.message
+
+
+def test_an_address_of_another_kind_is_refused_without_its_password() -> None:
+    with pytest.raises(InvalidRequest, match="mysql") as raised:
+        open_store("mysql+pymysql://ann:secret@db.example/runs")
+    assert "secret" not in raised.value.message

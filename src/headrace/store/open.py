@@ -27,6 +27,7 @@ def open_store(uri: str, artifact_root: str = SERVER_ARTIFACT_ROOT) -> Store:
 
         return open_sql_store(uri, artifact_root)
     raise InvalidRequest(
-        f"{uri!r} is not a place to track to. Expected a server's URL ('http://…'), "
+        # Not the whole address: it may hold a password.
+        f"{scheme or uri!r} is not a place to track to. Expected a server's URL ('http://…'), "
         "'sqlite:///FILE' or 'postgresql://USER@HOST/NAME'."
     )

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 
-from headrace.errors import InvalidState
+from headrace.errors import InvalidState, Unavailable
 from headrace.protocol.experiments import DEFAULT_EXPERIMENT_ID, DEFAULT_EXPERIMENT_NAME
 from headrace.store.sql import tables as t
 from headrace.store.sql.clock import now_ms
@@ -75,6 +75,12 @@ def upgrade(database: Database) -> tuple[int, int]:
             connection.sql.execute(t.schema_info.insert().values(id=1, version=CURRENT_VERSION))
         _ensure_default_experiment(connection.sql, database.artifact_root)
         connection.sql.exec_driver_sql("COMMIT")
+    except sa.exc.DBAPIError as error:
+        said = str(error.orig).strip().partition("\n")[0].rstrip(".")
+        raise database.dialect.translate(error.orig or error) or Unavailable(
+            f"The tables of the database cannot be made or brought up to date: {said}. Nothing "
+            "was changed: check that this user may make tables there."
+        ) from error
     finally:
         connection.close()
     return before, CURRENT_VERSION
