@@ -139,7 +139,10 @@ def remove(name: str, yes: bool, backend_store_uri: str, as_json: bool) -> None:
         return
     output.note(f"Removed {name}.")
     if not left:
-        output.note("That was the last user: from now on only this machine can use the server.")
+        output.note(
+            "That was the last user: a server on loopback now answers everybody on this machine, "
+            "one on another address nobody."
+        )
 
 
 @users.group(cls=Group)
@@ -215,8 +218,8 @@ def _user_store(uri: str) -> Iterator[UserStore]:
     try:
         if store.users is None:
             raise InvalidRequest(
-                f"Users are kept in a server's database, and {uri!r} is none; name it with "
-                "--backend-store-uri."
+                "Users are kept in a server's database, and the address given is that of a "
+                "server; name the database with --backend-store-uri."
             )
         yield store.users
     finally:

@@ -60,7 +60,7 @@ def refuse_to_serve_everybody(store: Store, settings: ServerSettings) -> None:
     raise InvalidRequest(
         f"On {settings.host} other machines could reach this server, and it has no users, so "
         "everybody could read, change and delete everything. Do one of these:\n"
-        "  add a user:             headrace users add NAME --role admin\n"
+        "  add a user:              headrace users add NAME --role admin\n"
         "  serve only this machine: --host 127.0.0.1\n"
-        "  serve everybody:        --insecure"
+        "  serve everybody:         --insecure"
     )
