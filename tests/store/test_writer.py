@@ -20,6 +20,7 @@ from headrace.store.base import Store
 from headrace.store.open import open_store
 from headrace.store.sql.database import Database
 from headrace.store.sql.open import open_database, sql_store
+from headrace.store.sql.runs import SqlRuns
 from headrace.store.sql.transaction import Transaction
 from headrace.testing.store_builders import as_dict, get_run, new_run
 
@@ -271,3 +272,43 @@ def test_the_connection_that_makes_keys_is_replaced_when_it_is_lost(postgres_uri
     store.runs.set_tag(runs.SetTag(run_id=run_id, key="new", value="v"))
     assert tags_of(store, run_id) == {"new"}
     database.close()
+
+
+def test_the_name_of_a_key_that_was_rolled_back_is_forgotten(opened: Opened) -> None:
+    run_id = new_run(opened.store)
+
+    def fail(transaction: Transaction, _request: object) -> None:
+        # As when the disk is full: whatever the group has written is gone.
+        transaction.connection.cursor.execute("SELECT nothing FROM nowhere")
+
+    create: Any = opened.store.runs.create
+    set_tag: Any = opened.store.runs.set_tag
+    ghost = runs.SetTag(run_id=run_id, key="ghost", value="v")
+
+    def refused_alone(transaction: Transaction, request: runs.SetTag) -> None:
+        if refusals:
+            raise InvalidRequest("not a second time")
+        refusals.append(request)
+        SqlRuns.set_tag.within(opened.store.runs, transaction, request)
+
+    refusals: list[runs.SetTag] = []
+    with one_group(opened.database) as answers:
+        opened.database.writer.submit(refused_alone, ghost, answers.expect("ghost"))
+        create.submit(runs.CreateRun(run_id=run_id), answers.expect("reader"))
+        opened.database.writer.submit(fail, None, answers.expect("failing"))
+    assert answers.wait()["reader"] is None
+    set_tag(runs.SetTag(run_id=run_id, key="real", value="v"))
+    assert tags_of(opened.store, run_id) == {"real"}
+
+
+def test_more_keys_than_are_remembered_keep_their_names(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headrace.store.sql.connection.MAX_KEY_NAMES", 2)
+    run_id = new_run(opened.store)
+    known: set[str] = set()
+    for i in range(8):
+        key = f"t{i}"
+        opened.store.runs.set_tag(runs.SetTag(run_id=run_id, key=key, value="v"))
+        known.add(key)
+        assert tags_of(opened.store, run_id) == known

@@ -109,13 +109,19 @@ class Connection:
     def key_names(self, keys: Iterable[int]) -> dict[int, str]:
         """Names by number, at least of `keys`; a number never changes its name."""
         known = self._shared.key_names
-        missing = {key for key in keys if key not in known}
+        wanted = set(keys)
+        missing = wanted - known.keys()
         if missing:
             if len(known) > MAX_KEY_NAMES:
-                known = self._shared.key_names = {}
+                known, missing = {}, wanted
+                self._shared.key_names = known
             ids = self.dialect.list_value(list(missing))
             known.update(self.rows(_names(self.dialect), ids=ids))
         return known
+
+    def forget_key_names(self) -> None:
+        """Ask for names again: some may be of keys whose transaction was rolled back."""
+        self._shared.key_names = {}
 
     def close(self) -> None:
         """Close it for good, whatever state it is in."""

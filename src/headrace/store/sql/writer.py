@@ -230,6 +230,8 @@ class Writer:
             self._drop_connection()
             return
         try:
+            # A request that reads what it wrote may have noted their names.
+            transaction.connection.forget_key_names()
             transaction.connection.cursor.execute("ROLLBACK")
         except Exception:  # noqa: BLE001 - whatever the driver says, this connection is no good
             self._drop_connection()
