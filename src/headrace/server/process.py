@@ -88,7 +88,6 @@ def serve_on(
         app.close()
         store.close()
         server.watchdog.cancel()
-    log.info("stopped; everything that was acknowledged is on disk")
 
 
 CLOSE_TIMEOUT = 10.0
@@ -183,4 +182,6 @@ def _http_class(app: Any, settings: ServerSettings) -> Any:
     from headrace.server.connection import connection_class
     from headrace.server.express import Express
 
-    return connection_class(settings.max_head_bytes, Express(app))
+    return connection_class(
+        settings.max_head_bytes, Express(app, settings.max_body_bytes, settings.body_timeout)
+    )

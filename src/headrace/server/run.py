@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+
 from headrace.errors import InvalidRequest
 from headrace.protocol.uris import scheme_of
 from headrace.server.process import OnStarted, configure_logging, listen, serve_on
 from headrace.server.settings import ServerSettings
 from headrace.store.base import Store
 from headrace.store.open import open_store
+
+log = logging.getLogger("headrace.server")
 
 
 def serve(settings: ServerSettings, on_started: OnStarted | None = None) -> None:
@@ -33,6 +37,7 @@ def serve(settings: ServerSettings, on_started: OnStarted | None = None) -> None
                 supervise(listener, settings, on_started)
     finally:
         store.close()
+    log.info("stopped; everything that was acknowledged is on disk")
 
 
 def check(settings: ServerSettings) -> None:
