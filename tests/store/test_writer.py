@@ -312,3 +312,25 @@ def test_more_keys_than_are_remembered_keep_their_names(
         opened.store.runs.set_tag(runs.SetTag(run_id=run_id, key=key, value="v"))
         known.add(key)
         assert tags_of(opened.store, run_id) == known
+
+
+def test_a_write_that_arrives_while_the_store_is_closed_is_answered(opened: Opened) -> None:
+    run_id = new_run(opened.store)
+    writer = opened.database.writer
+    closing = threading.Thread(target=writer.close)
+
+    def arrive_late(_transaction: Transaction, _request: object) -> None:
+        # As a thread that asked whether the store is open just before it was closed.
+        closing.start()
+        while writer._queue.empty():
+            closing.join(0.01)
+        writer._closed = False
+        submit_tag(opened, answers, run_id, "late")
+        writer._closed = True
+
+    answers = Answers()
+    answers.expect("late")
+    writer.submit(arrive_late, None, answers.expect("closing"))
+    assert answers.wait() == {"late": None, "closing": None}
+    closing.join(30)
+    assert not closing.is_alive()

@@ -78,6 +78,7 @@ class Writer:
         self._pid = os.getpid()
         self._queue: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
+        self._closing = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
         self._connection: Connection | None = None
@@ -108,10 +109,16 @@ class Writer:
     def close(self) -> None:
         """Commit and answer what is queued, then stop."""
         self._closed = True
-        if self._thread is not None and self._pid == os.getpid():
-            self._queue.put(None)
-            self._thread.join()
-            self._thread = None
+        if self._pid != os.getpid():
+            return
+        with self._closing:
+            while self._thread is not None:
+                self._queue.put(None)
+                self._thread.join()
+                self._thread = None
+                if not self._queue.empty():
+                    # A thread that saw the store open a moment ago waits for its answer.
+                    self._start_thread()
 
     def _work(self) -> None:
         open_for_more = True
