@@ -103,3 +103,10 @@ def test_users_are_not_kept_behind_a_server(headrace: Headrace) -> None:
     ran = headrace("users", "list", "--backend-store-uri", "http://127.0.0.1:1")
     assert ran.code == 2
     assert "--backend-store-uri" in ran.err
+
+
+def test_an_address_that_holds_no_users_is_named_without_its_password(headrace: Headrace) -> None:
+    refused = headrace("users", "list", "--backend-store-uri", "http://ann:secret@db.example")
+    assert refused.code == 2
+    assert "--backend-store-uri" in refused.err
+    assert "secret" not in refused.err
