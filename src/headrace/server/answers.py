@@ -13,6 +13,7 @@ from typing import Any, Final
 from headrace.errors import (
     EndpointNotFound,
     HeadraceError,
+    InvalidRequest,
     MethodNotAllowed,
     TooManyRequests,
     Unauthenticated,
@@ -95,6 +96,11 @@ def not_served(method: str, path: str) -> EndpointNotFound:
         f"Headrace does not serve {method[:20]} {shown(path)}. What it serves stands in "
         "/openapi.json."
     )
+
+
+def body_stopped(length: int, seconds: float) -> InvalidRequest:
+    """The error for a body of which nothing came for `seconds`, after `length` bytes."""
+    return InvalidRequest(f"The body stopped after {length} bytes for {seconds:g} seconds.")
 
 
 def shown(path: str) -> str:

@@ -37,7 +37,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(*arguments, **options)
         self._reading_head = True
         self._head_bytes = 0
-        self._was_whole = False
+        self._had_body = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn: all of ours are Transports
         """Start the clock: a connection that never asks anything is closed like an idle one."""
@@ -46,18 +46,22 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the client."""
-        self._was_whole = False
+        self._had_body = False
         super().data_received(data)
-        if self._reading_head and not self.transport.is_closing():
-            if not self._was_whole:  # else these bytes were a body too, and nobody knows how much
-                self._head_bytes += len(data)
-            if self._head_bytes > self.max_head_bytes:
-                self._refuse(
-                    b"431 Request Header Fields Too Large",
-                    f"The request line and headers have more than {self.max_head_bytes} bytes.",
-                )
-            elif getattr(self.cycle, "response_complete", True):  # None before the first request
-                self._wait_for_head()
+        if self.transport.is_closing():
+            return
+        if not self._had_body:  # else nobody knows how much of it was a head
+            self._head_bytes += len(data)
+        cycle: Any = self.cycle  # None before the first request
+        if self._head_bytes > self.max_head_bytes:
+            self._refuse(
+                b"431 Request Header Fields Too Large",
+                f"The request line and headers have more than {self.max_head_bytes} bytes.",
+            )
+        elif getattr(cycle, "response_complete", True):
+            self._wait_for_head()
+        elif type(cycle) is Ride and cycle.more_body:
+            self._wait_for_body(cycle)
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -68,11 +72,15 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Its headers are there."""
         self._reading_head = False
+        self._head_bytes = 0  # from here on: of the trailers, which a body in chunks may have
+        self._unset_keepalive_if_required()  # an answer in this very read may have set it
         if not self._board():
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """A piece of its body is there."""
+        self._had_body = True
+        self._head_bytes = 0
         ride: Any = self.cycle
         if type(ride) is Ride:
             ride.body.append(body)
@@ -83,7 +91,7 @@ class Connection(HttpToolsProtocol):
         """All of it is there; what comes next is the head of another."""
         self._reading_head = True
         self._head_bytes = 0
-        self._was_whole = True
+        self._had_body = True
         ride: Any = self.cycle
         if type(ride) is not Ride:
             super().on_message_complete()
@@ -98,7 +106,7 @@ class Connection(HttpToolsProtocol):
         parser = self.parser
         if parser.get_http_version() != "1.1" or not parser.should_keep_alive():
             return False
-        if parser.should_upgrade():
+        if parser.should_upgrade() or self.flow.write_paused:  # uvicorn waits for slow readers
             return False
         ride = self.express.board(parser.get_method(), self.url, self.headers)
         if ride is None:
@@ -111,9 +119,10 @@ class Connection(HttpToolsProtocol):
         ride.response_complete = True
         if ride.disconnected or self.transport.is_closing():
             return
+        more = b"".join([b"%b: %b\r\n" % pair for pair in self.server_state.default_headers])
         if not ride.keep_alive:  # the server is stopping
-            answer = answer.replace(b"\r\n", b"\r\nconnection: close\r\n", 1)
-        self.transport.write(answer)
+            more += b"connection: close\r\n"
+        self.transport.write(answer.replace(b"\r\n", b"\r\n" + more, 1))
         if not ride.keep_alive:
             self.transport.close()
         self.on_response_complete()
@@ -128,8 +137,23 @@ class Connection(HttpToolsProtocol):
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
 
+    def _wait_for_body(self, ride: Ride) -> None:
+        if self.express is not None:  # the next bytes unset it, as they do while it is a head
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.express.body_timeout,
+                self.express.give_up,
+                ride,
+                partial(self._respond, ride),
+            )
+
     def _refuse(self, status: bytes, message: str) -> None:
         self._unset_keepalive_if_required()
+        cycle: Any = self.cycle
+        if not getattr(cycle, "response_complete", True) and (
+            self._reading_head or getattr(cycle, "response_started", False)
+        ):
+            self.transport.close()  # what we say now would be read as the answer under way
+            return
         body = encode(ErrorBody("BAD_REQUEST", message))
         self.transport.write(
             b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"

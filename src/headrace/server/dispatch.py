@@ -42,6 +42,7 @@ from headrace.server.answers import (
     SAFE_HEADERS,
     Headers,
     body_of,
+    body_stopped,
     error_answer,
     json_start,
     method_not_allowed,
@@ -283,7 +284,7 @@ class Dispatcher:
                 f"The body has {shown(announced.decode('latin-1'))} bytes; at most {limit} are "
                 "allowed. Split it into several calls."
             )
-        message = await receive()
+        message = await self._next_message(receive, 0)
         if message["type"] == "http.request" and not message.get("more_body"):
             # Nearly always: a small body came with its headers, and is not copied again.
             whole: bytes = message.get("body", b"")
@@ -309,14 +310,16 @@ class Dispatcher:
             pieces.append(piece)
             if not message.get("more_body"):
                 return b"".join(pieces)
-            try:
-                async with asyncio.timeout(self._settings.body_timeout):
-                    message = await receive()
-            except TimeoutError as error:
-                raise InvalidRequest(
-                    f"The body stopped after {length} bytes for "
-                    f"{self._settings.body_timeout:g} seconds."
-                ) from error
+            message = await self._next_message(receive, length)
+
+    async def _next_message(self, receive: Receive, length: int) -> MutableMapping[str, Any]:
+        """The next piece of a body, of which `length` bytes are there. Raises InvalidRequest."""
+        seconds = self._settings.body_timeout
+        try:
+            async with asyncio.timeout(seconds):
+                return await receive()
+        except TimeoutError as error:
+            raise body_stopped(length, seconds) from error
 
     # -------------------------------------------------------------------- everything else
 

@@ -15,11 +15,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, Final, Protocol
 
 from headrace.protocol.codec import decode, decode_query, encode
 from headrace.protocol.wire import Empty
-from headrace.server.answers import EMPTY_START, Message, error_answer, json_start
+from headrace.server.answers import EMPTY_START, Message, body_stopped, error_answer, json_start
 from headrace.server.completions import Completions
 
 MAX_BODY: Final = 1024 * 1024
@@ -89,8 +90,13 @@ class Ride:
 class Express:
     """Finds calls that may take the lane, and answers them. Belongs to one event loop."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(
+        self, table: Table, max_body_bytes: int = MAX_BODY, body_timeout: float = 60.0
+    ) -> None:
+        self.body_timeout = body_timeout
+        """Seconds that a client may be silent in the middle of a body."""
         self._table = table
+        self._max_body = min(MAX_BODY, max_body_bytes)
         self._waiting: list[tuple[Any, Any, Any]] = []
 
     def board(self, method: bytes, url: bytes, headers: list[tuple[bytes, bytes]]) -> Ride | None:
@@ -99,7 +105,9 @@ class Express:
         length = known.get(b"content-length")
         if b"transfer-encoding" in known or b"expect" in known or b"origin" in known:
             return None
-        if length is not None and (not length.isdigit() or int(length) > MAX_BODY):
+        if length is not None and (not length.isdigit() or int(length) > self._max_body):
+            return None
+        if b"#" in url:  # a fragment is no part of the query
             return None
         try:
             path, _, query = url.decode("ascii").partition("?")
@@ -131,14 +139,22 @@ class Express:
             return
 
         def answered(answer: Any, error: BaseException | None) -> None:
-            if error is not None:
-                respond(_refused(error))
-            else:
-                respond(_EMPTY if type(answer) is Empty else _written(encode(answer)))
+            if error is None:
+                try:
+                    respond(_EMPTY if type(answer) is Empty else _written(encode(answer)))
+                    return
+                except Exception as failure:  # noqa: BLE001 - becomes an answer
+                    error = failure
+            respond(_refused(error))
 
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._hand_over)
         self._waiting.append((call.submit, request, ride.completions.expect_call(answered)))
+
+    def give_up(self, ride: Ride, respond: Respond) -> None:
+        """Answer a request whose body does not come."""
+        ride.more_body = False
+        respond(_refused(body_stopped(sum(map(len, ride.body)), self.body_timeout)))
 
     def _hand_over(self) -> None:
         """Give the store all writes of this round at once."""
@@ -162,7 +178,7 @@ def _head(message: Message) -> bytes:
     return b"".join(lines)
 
 
-_REASONS: Final = {200: b"OK", 400: b"Bad Request", 404: b"Not Found", 503: b"Service Unavailable"}
+_REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
 _EMPTY: Final = _head(EMPTY_START) + b"\r\n{}"
 
 
