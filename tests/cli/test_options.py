@@ -59,6 +59,8 @@ def test_a_password_is_not_shown() -> None:
         without_password("postgresql://ann:secret@db/runs?password=x") == "postgresql://ann@db/runs"
     )
     assert without_password("postgresql://db/runs") == "postgresql://db/runs"
+    assert without_password("postgresql://db/runs?password=a@b") == "postgresql://db/runs"
+    assert without_password("postgresql://ann:a@b/?c@db/runs") == "postgresql://ann@db/runs"
 
 
 @given(st.text())

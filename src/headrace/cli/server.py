@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,6 +130,7 @@ def without_password(uri: str) -> str:
     if file is not None:
         return f"sqlite:///{file.absolute()}"
     scheme, separator, rest = uri.partition("://")
-    credentials, at, place = rest.rpartition("@")
-    user = credentials.partition(":")[0]
-    return f"{scheme}{separator}{user}{at}{place.partition('?')[0]}"
+    # The password ends at the last '@': rather too much is left out than a part of it shown.
+    credentials = re.fullmatch(r"([^:/?]*)(?::.*)?@([^@]*)", rest, re.DOTALL)
+    place = f"{credentials[1]}@{credentials[2]}" if credentials else rest
+    return f"{scheme}{separator}{place.partition('?')[0]}"

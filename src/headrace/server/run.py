@@ -45,7 +45,7 @@ def check(settings: ServerSettings) -> None:
     scheme = scheme_of(settings.backend_store_uri).partition("+")[0]
     if scheme in ("http", "https"):
         raise InvalidRequest(
-            f"The backend store is {settings.backend_store_uri!r}, another server; expected a "
+            "The backend store is the address of another server; expected a "
             "database: 'sqlite:///FILE' or 'postgresql://USER@HOST/NAME'."
         )
     if settings.workers > 1 and scheme == "sqlite":
