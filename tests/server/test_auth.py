@@ -170,6 +170,8 @@ def test_the_memory_of_failures_is_bounded() -> None:
     for n in range(auth._MAX_REMEMBERED + 500):
         limit.add(f"user{n}", "here")
     assert len(limit._failures) == auth._MAX_REMEMBERED
+    limit.add("x" * 50_000, "here")
+    assert not [name for name, _ in limit._failures if len(name) > 1000]
 
 
 # ------------------------------------------------------------------------------- the gate

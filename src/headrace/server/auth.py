@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple
 
 from headrace.errors import TooManyRequests, Unauthenticated
-from headrace.store.users import TOKEN_PREFIX, User, UserStore
+from headrace.store.users import TOKEN_PREFIX, User, UserStore, is_user_name
 
 REMEMBER_SECONDS: Final = 300.0
 FREE_FAILURES: Final = 5
@@ -154,6 +154,8 @@ class FailureLimit:
 
     def add(self, name: str, client: str) -> None:
         """Note a wrong password."""
+        if not is_user_name(name):  # nobody is called that, and it may be long
+            return
         count = self._failures.pop((name, client), (0, 0.0))[0] + 1
         wait = min(LONGEST_WAIT, 2.0 ** (count - FREE_FAILURES)) if count >= FREE_FAILURES else 0.0
         if len(self._failures) >= _MAX_REMEMBERED:
