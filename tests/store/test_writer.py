@@ -334,3 +334,14 @@ def test_a_write_that_arrives_while_the_store_is_closed_is_answered(opened: Open
     assert answers.wait() == {"late": None, "closing": None}
     closing.join(30)
     assert not closing.is_alive()
+
+
+def test_the_writer_remembers_only_so_many_keys(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headrace.store.sql.transaction.MAX_KEY_IDS", 3)
+    run_id = new_run(opened.store)
+    tags = [Tag(f"t{i}", "v") for i in range(10)]
+    opened.store.runs.log_batch(runs.LogBatch(run_id=run_id, tags=tags))
+    assert tags_of(opened.store, run_id) == {tag.key for tag in tags}
+    assert len(opened.database.writer._key_ids) <= 3

@@ -24,6 +24,9 @@ _RUN = (
 )
 _KEY = select(t.keys.c.id).where(t.keys.c.name == bindparam("name"))
 
+MAX_KEY_IDS = 100_000
+"""Numbers of keys that a writer remembers: some 15 MB."""
+
 Mark = tuple[int, int]
 
 
@@ -127,6 +130,8 @@ class Transaction:
         """The number of a key, made if it is new."""
         found = self._key_ids.get(name)
         if found is None:
+            if len(self._key_ids) >= MAX_KEY_IDS:
+                self._key_ids.clear()
             found = self._key_ids[name] = self._intern(self, name)
         return found
 
