@@ -49,6 +49,7 @@ def connect(live: Live) -> socket.socket:
 def read_answer(stream: Any) -> Answer:
     """Status line, sorted headers but for the second of the day, and body."""
     status = stream.readline()
+    assert status, "the connection was closed"
     lines = list(iter(stream.readline, b"\r\n"))
     headers = sorted(b"date" if line.startswith(b"date: ") else line for line in lines)
     length = next(int(line.split()[1]) for line in lines if line.startswith(b"content-length:"))
@@ -155,6 +156,16 @@ def test_a_body_that_does_not_come_is_given_up(
         assert b"stopped after %d bytes" % len(begun) in body
         client.sendall(b" ")
         assert stream.read() == b""  # and then the connection is closed as an idle one
+
+
+def test_the_clock_of_an_idle_connection_stops_with_the_next_pipelined_call(
+    start_live: Callable[..., Live],
+) -> None:
+    live = start_live(body_timeout=1.3, keep_alive=1)
+    with connect(live) as client, client.makefile("rb") as stream:
+        client.sendall(get("/experiments/get?experiment_id=0") + head("POST", "/runs/search", 9))
+        assert read_answer(stream)[0] == b"HTTP/1.1 200 OK\r\n"
+        assert read_answer(stream)[0] == b"HTTP/1.1 400 Bad Request\r\n"
 
 
 def test_trailers_have_the_limit_of_headers(live: Live) -> None:
