@@ -8,8 +8,9 @@ Promises that every implementation keeps, and that `headrace.testing` checks:
   from any process, see it. A write that raises has changed nothing.
 - Sending a write again that may have arrived already is harmless where the protocol allows it:
   points of metrics, equal parameters, tags, inputs and outputs, `CreateRun` with a `run_id`.
-- Deleting is soft for experiments, runs and logged models (they can be asked for and restored,
-  but not written), final for registered models and model versions.
+- Deleting is soft for experiments, runs and logged models: they can still be asked for, but not
+  written, and experiments and runs can be restored. It is final for registered models and model
+  versions.
 - Errors: `InvalidRequest` for what the caller got wrong, `NotFound`, `AlreadyExists`,
   `InvalidState`, and `Unavailable` when the database cannot be reached or written now; nothing
   else, whatever the database.
