@@ -230,7 +230,7 @@ def _glob(pattern: str) -> str:
     return "".join(special.get(character, character) for character in pattern)
 
 
-_CHUNKS = (200, 50, 10, 1)
+_CHUNKS = (256, 128, 64, 32, 16, 8, 4, 2, 1)
 _ROWS = {size: ",".join(["(?,?,?,?,?)"] * size) for size in _CHUNKS}
 
 

@@ -25,6 +25,7 @@ from typing import Any, Generic, Protocol, TypeVar, overload
 from headrace.errors import HeadraceError, Unavailable
 from headrace.store.sql.connection import Connection
 from headrace.store.sql.dialect import Dialect
+from headrace.store.sql.statistics import Statistics
 from headrace.store.sql.transaction import Transaction, find_or_insert_key
 
 Req = TypeVar("Req")
@@ -37,12 +38,6 @@ MAX_GROUP = 256
 
 CONFLICT_ATTEMPTS = 10
 """How often a request is applied that another server's transaction got in the way of."""
-
-FIRST_ANALYZE = 1000
-ANALYZE_GROWTH = 4
-"""Writes after which the database's statistics are refreshed, and the factor to the next time:
-PostgreSQL's own housekeeping looks once a minute, and plans a search of a table that was empty a
-minute ago by a hundred times too slow a way."""
 
 _log = logging.getLogger("headrace.store")
 
@@ -84,8 +79,7 @@ class Writer:
         self._connection: Connection | None = None
         self._side_connection: Connection | None = None
         self._key_ids: dict[str, int] = {}
-        self._written = 0
-        self._analyze_at = FIRST_ANALYZE
+        self._statistics = Statistics(self._connect, self._dialect)
 
     def submit(self, apply: Apply, request: Any, done: Done) -> None:
         """Queue a write; `done` is called after its commit, from the writer's thread."""
@@ -119,6 +113,7 @@ class Writer:
                 if not self._queue.empty():
                     # A thread that saw the store open a moment ago waits for its answer.
                     self._start_thread()
+            self._statistics.close()
 
     def _work(self) -> None:
         open_for_more = True
@@ -213,22 +208,8 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - becomes the answer of the whole group
             self._roll_back(transaction)
             return self._fail_all(group, error)
-        self._written += len(group)
-        if self._written >= self._analyze_at and self._dialect.has_statistics:
-            self._analyze_at *= ANALYZE_GROWTH
-            threading.Thread(target=self._analyze, name="headrace-analyze", daemon=True).start()
+        self._statistics.note(len(group))
         return True
-
-    def _analyze(self) -> None:
-        """Tell the database how much there is by now: it plans searches by that."""
-        try:
-            connection = self._connect()
-            try:
-                self._dialect.analyze(connection.cursor)
-            finally:
-                connection.close()
-        except Exception as error:  # noqa: BLE001 - searches work without, only slower
-            _log.warning("the database's statistics could not be refreshed: %s", error)
 
     def _roll_back(self, transaction: Transaction | None) -> None:
         # Ids of keys that were made in this transaction are gone with it.
