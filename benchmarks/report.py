@@ -127,7 +127,8 @@ class Report:
         lines = [
             "# Results of the last full run",
             "",
-            "Written by `make bench`; what each figure means is in [README.md](README.md).",
+            "Written by `make bench`; what each figure means, and why a target is missed, is in",
+            "[README.md](README.md).",
             "",
             f"{self.date}, {self.minutes:.0f} minutes, {self.settings}. Each figure is the median "
             "of the rounds.",
