@@ -40,17 +40,6 @@ class Variable:
             raise InvalidRequest(f"{self.names[0]} is {text!r}; expected a number of 0 or more.")
         return value
 
-    def get_flag(self, default: bool) -> bool:
-        """True for 1, true, yes, on; False for 0, false, no, off. Raises InvalidRequest else."""
-        text = self.get()
-        if text is None:
-            return default
-        if text.lower() in ("1", "true", "yes", "on"):
-            return True
-        if text.lower() in ("0", "false", "no", "off"):
-            return False
-        raise InvalidRequest(f"{self.names[0]} is {text!r}; expected true or false.")
-
 
 TRACKING_URI = Variable(
     ("HEADRACE_TRACKING_URI", "MLFLOW_TRACKING_URI"),

@@ -20,7 +20,6 @@ from headrace.store.base import Store
 from headrace.store.open import open_store
 from headrace.store.sql.database import Database
 from headrace.store.sql.open import open_database, sql_store
-from headrace.store.sql.runs import SqlRuns
 from headrace.store.sql.transaction import Transaction
 from headrace.testing.store_builders import as_dict, get_run, new_run
 
@@ -38,6 +37,12 @@ def opened(database_uri: str) -> Iterator[Opened]:
     database = open_database(database_uri, "mlflow-artifacts:")
     yield Opened(database, sql_store(database))
     database.close()
+
+
+def apply_set_tag(opened: Opened, transaction: Transaction, request: runs.SetTag) -> None:
+    """What the writer does with a tag, inside a transaction that a test has in hand."""
+    set_tag: Any = opened.store.runs.set_tag
+    set_tag._apply(transaction, request)
 
 
 @dataclass
@@ -132,11 +137,10 @@ def test_a_request_that_fails_after_writing_spoils_nothing(
     opened: Opened, error: Exception
 ) -> None:
     run_id = new_run(opened.store)
-    set_tag: Any = type(opened.store.runs).set_tag
 
     def write_and_fail(transaction: Transaction, _request: object) -> None:
         half = runs.SetTag(run_id=run_id, key="half", value="v")
-        set_tag.within(opened.store.runs, transaction, half)
+        apply_set_tag(opened, transaction, half)
         raise error
 
     with one_group(opened.database) as answers:
@@ -289,7 +293,7 @@ def test_the_name_of_a_key_that_was_rolled_back_is_forgotten(opened: Opened) -> 
         if refusals:
             raise InvalidRequest("not a second time")
         refusals.append(request)
-        SqlRuns.set_tag.within(opened.store.runs, transaction, request)
+        apply_set_tag(opened, transaction, request)
 
     refusals: list[runs.SetTag] = []
     with one_group(opened.database) as answers:

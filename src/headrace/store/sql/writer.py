@@ -304,7 +304,3 @@ class write(Generic[Req, Ans]):  # noqa: N801 - used as a decorator, like proper
         bound = BoundWrite[Req, Ans](store.writer, self._method.__get__(store, owner))
         store.__dict__[self._name] = bound
         return bound
-
-    def within(self, store: Any, transaction: Transaction, request: Req) -> Ans:
-        """Apply inside a transaction that is under way, as part of another write."""
-        return self._method(store, transaction, request)
