@@ -23,7 +23,8 @@ the field, before anything is sent. A call that has returned is stored.
 
 GROUPS = {
     "Runs": "headrace.client.active",
-    "Logging and searching": "headrace.client.fluent",
+    "Logging": "headrace.client.fluent",
+    "Reading and searching": "headrace.client.reading",
     "Experiments": "headrace.client.experiment",
     "Models": "headrace.client.models",
     "Where things are tracked": "headrace.client.tracking",

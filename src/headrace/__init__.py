@@ -33,13 +33,10 @@ if TYPE_CHECKING:
         set_experiment_tags,
     )
     from headrace.client.fluent import (
-        delete_run,
         delete_tag,
         flush_artifact_async_logging,
         flush_async_logging,
         get_artifact_uri,
-        get_parent_run,
-        get_run,
         load_table,
         log_artifact,
         log_artifacts,
@@ -56,8 +53,6 @@ if TYPE_CHECKING:
         log_stream,
         log_table,
         log_text,
-        restore_run,
-        search_runs,
         set_tag,
         set_tags,
     )
@@ -75,6 +70,13 @@ if TYPE_CHECKING:
         search_registered_models,
         set_logged_model_tags,
         set_model_version_tag,
+    )
+    from headrace.client.reading import (
+        delete_run,
+        get_parent_run,
+        get_run,
+        restore_run,
+        search_runs,
     )
     from headrace.client.tracking import (
         get_registry_uri,
@@ -168,11 +170,11 @@ _HOMES = {
         *("set_experiment_tag", "set_experiment_tags"),
     ),
     "headrace.client.fluent": (
-        *("delete_run", "delete_tag", "flush_artifact_async_logging", "flush_async_logging"),
-        *("get_artifact_uri", "get_parent_run", "get_run", "load_table", "log_artifact"),
-        *("log_artifacts", "log_dict", "log_figure", "log_image", "log_input", "log_inputs"),
-        *("log_metric", "log_metrics", "log_outputs", "log_param", "log_params", "log_stream"),
-        *("log_table", "log_text", "restore_run", "search_runs", "set_tag", "set_tags"),
+        *("delete_tag", "flush_artifact_async_logging", "flush_async_logging"),
+        *("get_artifact_uri", "load_table", "log_artifact", "log_artifacts", "log_dict"),
+        *("log_figure", "log_image", "log_input", "log_inputs", "log_metric", "log_metrics"),
+        *("log_outputs", "log_param", "log_params", "log_stream", "log_table", "log_text"),
+        *("set_tag", "set_tags"),
     ),
     "headrace.client.images": ("Image",),
     "headrace.client.models": (
@@ -180,6 +182,9 @@ _HOMES = {
         *("get_logged_model", "initialize_logged_model", "log_model_params", "register_model"),
         *("search_logged_models", "search_model_versions", "search_registered_models"),
         *("set_logged_model_tags", "set_model_version_tag"),
+    ),
+    "headrace.client.reading": (
+        *("delete_run", "get_parent_run", "get_run", "restore_run", "search_runs"),
     ),
     "headrace.client.tracking": (
         *("get_registry_uri", "get_tracking_uri", "is_tracking_uri_set", "set_registry_uri"),

@@ -222,7 +222,7 @@ def test_searching_runs(uri: str) -> None:
 
 
 def test_searching_pages_through_all(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headrace.client.fluent.RUNS_PAGE", 2)
+    monkeypatch.setattr("headrace.client.reading.RUNS_PAGE", 2)
     client = headrace.Client()
     experiment = headrace.create_experiment("paged")
     made = [client.create_run(experiment).info.run_id for _ in range(5)]
