@@ -39,7 +39,8 @@ class Source(Protocol):
 
     def runs(self, experiment_id: str) -> Iterator[runs.Run]:
         """All runs of an experiment, deleted ones too: info, latest metrics, params, tags,
-        inputs (data sets with tags, models), outputs."""
+        inputs (data sets with tags, models), outputs.
+        """
         ...
 
     def history(self, run_id: str, key: str) -> Iterator[metrics.Metric]:
@@ -59,7 +60,8 @@ class Source(Protocol):
 
     def registered_models(self) -> Iterator[registered_models.RegisteredModel]:
         """All registered models, prompts too, with tags and aliases; no need for
-        `latest_versions`."""
+        `latest_versions`.
+        """
         ...
 
     def model_versions(self, name: str) -> Iterator[model_versions.ModelVersion]:
@@ -68,7 +70,8 @@ class Source(Protocol):
 
     def artifacts(self, uri: str) -> ArtifactPlace | None:
         """Where the files behind an artifact URI of this source lie; None if they cannot be
-        reached from here (another machine's folder, a cloud without a reader)."""
+        reached from here (another machine's folder, a cloud without a reader).
+        """
         ...
 
     def close(self) -> None:
