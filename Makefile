@@ -30,9 +30,13 @@ PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_
 endif
 
 # uv is quick, but knows nothing of pip's configuration (a mirror, a certificate): then pip does it.
+# uv is told only of pip's local wheels; without any, it looks for PyTorch's builds for the CPU.
 # $(1): the folder of the environment, $(2): what to install
 define install
 	$(1)/bin/python -m pip install --quiet --disable-pip-version-check uv || true
+	wheels="$${PIP_FIND_LINKS:-$$($(1)/bin/python -m pip config get global.find-links 2>/dev/null || true)}"; \
+	if [ -n "$$wheels" ]; then export UV_FIND_LINKS="$${UV_FIND_LINKS:-$${wheels// /,}}"; \
+	else export UV_TORCH_BACKEND="$${UV_TORCH_BACKEND:-cpu}"; fi; \
 	{ test -x $(1)/bin/uv && UV_PYTHON_DOWNLOADS=never \
 		$(1)/bin/uv pip install --quiet --python $(1)/bin/python $(2); } \
 	|| { echo "· uv could not, so pip does it"; \
@@ -68,14 +72,21 @@ $(VENV)/.dev: $(VENV)/.python-$(PYTHON_VERSION) pyproject.toml constraints/dev.t
 .bench/%/.installed: constraints/%.txt $(VENV)/.python-$(PYTHON_VERSION)
 	@echo "· installing $* in .bench/$*"
 	@$(BIN)/python -m venv .bench/$*
-	@$(call install,.bench/$*,--requirement constraints/$*.txt)
+	@$(call install,.bench/$*,--requirement constraints/$*.txt $(AS_WELL))
 	@touch $@
+
+# Without dependencies that the list does not name: those of PyTorch for GPUs are gigabytes.
+.bench/frameworks/.installed: AS_WELL := --no-deps --editable .
+.bench/frameworks/.installed: pyproject.toml
 
 .PHONY: setup
 setup: $(VENV)/.dev ## make .venv with all that tests and checks need
 
 .PHONY: mlflow-env
 mlflow-env: .bench/mlflow/.installed ## make .bench/mlflow, the real MLflow for heavy tests
+
+.PHONY: frameworks-env
+frameworks-env: .bench/frameworks/.installed ## make .bench/frameworks, the libraries autologging follows
 
 # ---------------------------------------------------------------------------- for users
 
@@ -93,9 +104,11 @@ test: $(VENV)/.dev ## the quick tests, on SQLite and PostgreSQL
 	@$(PYTEST) $(QUICK) $(ARGS)
 
 .PHONY: test-all
-test-all: $(VENV)/.dev .bench/mlflow/.installed ## the heavy tests, PostgreSQL 16, other Pythons
+test-all: $(VENV)/.dev .bench/mlflow/.installed .bench/frameworks/.installed ## the heavy tests, PostgreSQL 16, other Pythons
 	@echo "· heavy tests (one at a time: some measure time and memory)"
 	@$(PYTEST) -m "heavy and not soak" --timeout 900 $(ARGS)
+	@echo "· autologging with the real libraries"
+	@.bench/frameworks/bin/python -m pytest -q -p no:cacheprovider --timeout 900 tests/client/autolog
 	@echo "· the store on PostgreSQL 16"
 	@$(PYTEST) $(QUICK) --postgres-version 16 $(wildcard tests/store) tests/test_fixtures.py
 	@$(MAKE) test-pythons
