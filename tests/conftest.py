@@ -109,5 +109,7 @@ def frameworks_python() -> Path:
     """The interpreter of the environment that holds what autologging follows, and Headrace."""
     python = ROOT / ".bench" / "frameworks" / "bin" / "python"
     if not python.exists():
-        pytest.fail("no .bench/frameworks: make frameworks-env makes it, make test-all does so first")
+        pytest.fail(
+            "no .bench/frameworks: make frameworks-env makes it, make test-all does so first"
+        )
     return python
