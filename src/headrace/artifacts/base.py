@@ -121,6 +121,18 @@ class ArtifactWriter(Protocol):
     ) -> None: ...
 
 
+class ReadableArtifacts(Protocol):
+    """The reading half of an `ArtifactStore`."""
+
+    def read(self, path: str) -> ArtifactReader:
+        """Open a file. NotFound when there is none, InvalidRequest when it is a folder."""
+        ...
+
+    def list(self, path: str) -> Sequence[FileInfo]:
+        """What lies directly in a folder, by name; `""` is the root. Empty when it is missing."""
+        ...
+
+
 class ArtifactStore(Protocol):
     """A place for artifacts: a folder on local disk, a bucket."""
 

@@ -38,7 +38,7 @@ def default_artifact_root(database_uri: str) -> Path:
     """
     configured = settings.ARTIFACTS_DESTINATION.get()
     if configured:
-        return _local_path(configured)
+        return local_path(configured)
     if scheme_of(database_uri).startswith("sqlite"):
         # sqlite:///relative.db and sqlite:////absolute.db
         file = database_uri.partition(":")[2].partition("?")[0].removeprefix("///")
@@ -75,7 +75,7 @@ def _local_place(uri: str, tracking_uri: str) -> ArtifactPlace:
     Every store keeps a folder of its own at its root, so the root is taken as far up as it is
     known: the default root, else the folder of the experiment.
     """
-    local = _local_path(uri)
+    local = local_path(uri)
     if scheme_of(tracking_uri) not in ("http", "https"):
         root = default_artifact_root(tracking_uri)
         if local.is_relative_to(root):
@@ -88,7 +88,8 @@ def _local_place(uri: str, tracking_uri: str) -> ArtifactPlace:
     return ArtifactPlace(_local_store(local), "")
 
 
-def _local_path(uri: str) -> Path:
+def local_path(uri: str) -> Path:
+    """The absolute path that a local path or a `file:` URI names."""
     path = unquote(urlsplit(uri).path) if scheme_of(uri) == "file" else uri
     return Path(os.path.abspath(os.path.expanduser(path)))
 

@@ -29,12 +29,17 @@ _WALKS: Final = 20
 
 
 class Tree:
-    """The folder `root`, made when it is missing. Safe to use from any thread or process."""
+    """The folder `root`, made when it is missing. Safe to use from any thread or process.
 
-    def __init__(self, root: Path) -> None:
+    With `only_read` nothing is made there, and what writes must not be called.
+    """
+
+    def __init__(self, root: Path, *, only_read: bool = False) -> None:
         self.root = Path(os.path.abspath(root))
         self.own = self.root / RESERVED
         self.temp = self.own / "tmp"
+        if only_read:
+            return
         with translated("", "prepare the artifact root"):
             self.root.mkdir(parents=True, exist_ok=True)
             self.own.mkdir(mode=0o700, exist_ok=True)

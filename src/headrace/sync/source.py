@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from headrace.artifacts.open import ArtifactPlace
+from headrace.artifacts.base import ReadableArtifacts
 from headrace.protocol import (
     experiments,
     logged_models,
@@ -14,6 +14,17 @@ from headrace.protocol import (
     registered_models,
     runs,
 )
+
+
+class Files(NamedTuple):
+    """Files to copy: those below the folder `path` of a place that is only read.
+
+    For a folder on this machine: `Files(ReadOnlyFolder(folder), "")` (artifacts/read_only.py);
+    `open_artifacts` must not be used on it, because it makes a folder of its own there.
+    """
+
+    store: ReadableArtifacts
+    path: str
 
 
 class Source(Protocol):
@@ -32,6 +43,9 @@ class Source(Protocol):
 
     complaints: list[str]
     """What could not be read and was left out, one line each; grows while reading."""
+
+    notes: list[str]
+    """What a person should know although nothing is missing, one line each; often empty."""
 
     def experiments(self) -> Iterator[experiments.Experiment]:
         """All experiments, deleted ones too (`lifecycle_stage` tells), with their tags."""
@@ -68,7 +82,7 @@ class Source(Protocol):
         """The versions of a registered model, with tags, by rising version."""
         ...
 
-    def artifacts(self, uri: str) -> ArtifactPlace | None:
+    def artifacts(self, uri: str) -> Files | None:
         """Where the files behind an artifact URI of this source lie; None if they cannot be
         reached from here (another machine's folder, a cloud without a reader).
         """
