@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         set_tag,
         set_tags,
     )
+    from headrace.client.history import get_metric_history
     from headrace.client.images import Image
     from headrace.client.models import (
         create_external_model,
@@ -114,6 +115,7 @@ __all__ = [
     "get_experiment",
     "get_experiment_by_name",
     "get_logged_model",
+    "get_metric_history",
     "get_parent_run",
     "get_registry_uri",
     "get_run",
@@ -176,6 +178,7 @@ _HOMES = {
         *("log_outputs", "log_param", "log_params", "log_stream", "log_table", "log_text"),
         *("set_tag", "set_tags"),
     ),
+    "headrace.client.history": ("get_metric_history",),
     "headrace.client.images": ("Image",),
     "headrace.client.models": (
         *("create_external_model", "delete_logged_model_tag", "finalize_logged_model"),

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Final, Literal, overload
 
 from headrace.client.client import Client, current_client
 from headrace.client.entities import Run
 from headrace.client.experiment import current_experiment_id
-from headrace.client.frames import runs_frame
+from headrace.client.frames import check_output_format, runs_frame, runs_polars
 from headrace.client.values import every_page
 from headrace.errors import InvalidRequest
 
 if TYPE_CHECKING:
     import pandas as pd
+    import polars as pl
 
-RUNS_PAGE = 1000
-"""Runs asked for at a time."""
+_log: Final = logging.getLogger("headrace")
+RUNS_PAGE: Final = 5000
+"""Runs asked for at a time: few round trips, and a page of some ten megabytes at most."""
 
 
 def get_run(run_id: str) -> Run:
@@ -60,6 +63,20 @@ def search_runs(
     max_results: int = ...,
     order_by: Sequence[str] | None = ...,
     *,
+    output_format: Literal["polars"],
+    search_all_experiments: bool = ...,
+    experiment_names: Sequence[str] | None = ...,
+) -> pl.DataFrame: ...
+
+
+@overload
+def search_runs(
+    experiment_ids: Sequence[str] | None = ...,
+    filter_string: str = ...,
+    run_view_type: int | str = ...,
+    max_results: int = ...,
+    order_by: Sequence[str] | None = ...,
+    *,
     output_format: Literal["list"],
     search_all_experiments: bool = ...,
     experiment_names: Sequence[str] | None = ...,
@@ -75,16 +92,14 @@ def search_runs(
     output_format: str = "pandas",
     search_all_experiments: bool = False,
     experiment_names: Sequence[str] | None = None,
-) -> list[Run] | pd.DataFrame:
+) -> list[Run] | pd.DataFrame | pl.DataFrame:
     """The runs that a filter accepts, newest first unless `order_by` says else.
 
     Of these experiments, by id or by name; of the current one when none is named; or of all.
-    A DataFrame with a column for each metric, parameter and tag (needs pandas), or a list.
+    As a DataFrame of "pandas" or "polars" with a column for each metric, parameter and tag, or
+    as a "list" of `Run`, which needs neither.
     """
-    if output_format not in ("pandas", "list"):
-        raise InvalidRequest(
-            f"Invalid value {output_format!r} for 'output_format': expected 'pandas' or 'list'."
-        )
+    check_output_format(output_format, ("pandas", "polars", "list"))
     if experiment_ids and experiment_names:
         raise InvalidRequest("Give either 'experiment_ids' or 'experiment_names', not both.")
     client = current_client()
@@ -95,15 +110,16 @@ def search_runs(
         return page, page.token
 
     found = every_page(fetch, max_results, RUNS_PAGE) if ids else []
-    return found if output_format == "list" else runs_frame(found)
+    if output_format == "list":
+        return found
+    return runs_frame(found) if output_format == "pandas" else runs_polars(found)
 
 
 def _experiments_to_search(
     client: Client, experiment_names: Sequence[str] | None, everywhere: bool
 ) -> list[str]:
     if experiment_names:
-        named = [client.get_experiment_by_name(name) for name in experiment_names]
-        return [experiment.experiment_id for experiment in named if experiment is not None]
+        return _ids_of(client, experiment_names)
     if not everywhere:
         return [current_experiment_id()]
     ids: list[str] = []
@@ -114,3 +130,14 @@ def _experiments_to_search(
         token = page.token
         if not token:
             return ids
+
+
+def _ids_of(client: Client, experiment_names: Sequence[str]) -> list[str]:
+    ids = []
+    for name in experiment_names:
+        experiment = client.get_experiment_by_name(name)
+        if experiment is None:
+            _log.warning("There is no experiment named %r; its runs are not searched.", name)
+        else:
+            ids.append(experiment.experiment_id)
+    return ids
