@@ -11,6 +11,12 @@ from dataclasses import dataclass
 from headrace.errors import InvalidRequest
 
 
+_BOOLEANS = {
+    **dict.fromkeys(("true", "1", "yes", "on"), True),
+    **dict.fromkeys(("false", "0", "no", "off"), False),
+}
+
+
 @dataclass(frozen=True)
 class Variable:
     """An environment variable: its names, in the order they are looked up, and what it means."""
@@ -38,6 +44,16 @@ class Variable:
             value = -1.0
         if not 0 <= value < 1e9:
             raise InvalidRequest(f"{self.names[0]} is {text!r}; expected a number of 0 or more.")
+        return value
+
+    def get_bool(self, default: bool) -> bool:
+        """Yes or no, or `default`. Raises InvalidRequest for a text that is neither."""
+        text = self.get()
+        if text is None:
+            return default
+        value = _BOOLEANS.get(text.strip().lower())
+        if value is None:
+            raise InvalidRequest(f"{self.names[0]} is {text!r}; expected true or false.")
         return value
 
 
@@ -68,6 +84,41 @@ EXPERIMENT_NAME = Variable(
     "the experiment that new runs go to, by name; made if it is not there",
 )
 RUN_ID = Variable(("HEADRACE_RUN_ID", "MLFLOW_RUN_ID"), "the run that start_run resumes")
+CAPTURE = Variable(
+    ("HEADRACE_CAPTURE",),
+    "whether a run notes what made it; the default of the HEADRACE_CAPTURE_… below (true)",
+)
+CAPTURE_GIT = Variable(
+    ("HEADRACE_CAPTURE_GIT",),
+    "commit, branch, remote and uncommitted changes of the script's checkout (true)",
+)
+CAPTURE_PROGRAM = Variable(
+    ("HEADRACE_CAPTURE_PROGRAM",),
+    "command line without secrets, Python version, platform, host, GPU names (true)",
+)
+CAPTURE_PACKAGES = Variable(
+    ("HEADRACE_CAPTURE_PACKAGES",), "the installed packages and their versions (true)"
+)
+CAPTURE_CONSOLE = Variable(("HEADRACE_CAPTURE_CONSOLE",), "what the program prints (true)")
+CAPTURE_SYSTEM_METRICS = Variable(
+    ("HEADRACE_CAPTURE_SYSTEM_METRICS", "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING"),
+    "use of CPU, memory, disk, network and GPUs (true)",
+)
+SYSTEM_METRICS_INTERVAL = Variable(
+    ("HEADRACE_SYSTEM_METRICS_SAMPLING_INTERVAL", "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL"),
+    "seconds between two samples of system metrics (10)",
+)
+SYSTEM_METRICS_SAMPLES = Variable(
+    (
+        "HEADRACE_SYSTEM_METRICS_SAMPLES_BEFORE_LOGGING",
+        "MLFLOW_SYSTEM_METRICS_SAMPLES_BEFORE_LOGGING",
+    ),
+    "samples of system metrics whose mean is one logged value (1)",
+)
+SYSTEM_METRICS_NODE_ID = Variable(
+    ("HEADRACE_SYSTEM_METRICS_NODE_ID", "MLFLOW_SYSTEM_METRICS_NODE_ID"),
+    "this machine's name in the keys of system metrics, where several log to one run",
+)
 HTTP_TIMEOUT = Variable(
     ("HEADRACE_HTTP_TIMEOUT", "MLFLOW_HTTP_REQUEST_TIMEOUT"), "seconds one request may take (120)"
 )
