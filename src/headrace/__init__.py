@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     )
     from headrace.client.client import Client
     from headrace.client.client import Client as MlflowClient
+    from headrace.client.compare import RunComparison, compare_runs
     from headrace.client.experiment import (
         create_experiment,
         delete_experiment,
@@ -98,8 +99,10 @@ __all__ = [
     "Image",
     "MlflowClient",
     "MlflowException",
+    "RunComparison",
     "__version__",
     "active_run",
+    "compare_runs",
     "create_experiment",
     "create_external_model",
     "delete_experiment",
@@ -166,6 +169,7 @@ _HOMES = {
         *("ActiveRun", "active_run", "end_run", "last_active_run", "start_run"),
     ),
     "headrace.client.client": ("Client", "MlflowClient"),
+    "headrace.client.compare": ("RunComparison", "compare_runs"),
     "headrace.client.experiment": (
         *("create_experiment", "delete_experiment", "delete_experiment_tag", "get_experiment"),
         *("get_experiment_by_name", "restore_experiment", "search_experiments", "set_experiment"),

@@ -130,7 +130,10 @@ def test_comparing(headrace: Headrace, uri: str) -> None:
     assert rows["metrics.auc"] == ["0", "0.1"]
     assert "params.seed" not in rows
     assert "params.seed" in headrace("runs", "compare", first, second, "--all").out
-    assert len(headrace("runs", "compare", first, second, "--json").json["runs"]) == 2
+    compared = headrace("runs", "compare", first, second, "--json").json
+    assert [run["run_id"] for run in compared["runs"]] == [first, second]
+    assert compared["params"] == {"depth": ["0", "1"]}
+    assert compared["metrics"] == {"auc": [0.0, 0.1]}
     assert headrace("runs", "compare", first).code == 2
 
 

@@ -1,4 +1,4 @@
-"""`headrace runs`: list, search, show, compare, tag, delete and restore runs."""
+"""`headrace runs`: list, search, show, tag, delete and restore runs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import click
 
 from headrace.cli import output, tracking
 from headrace.cli.command import Group
+from headrace.cli.comparison import compare
 from headrace.cli.options import (
     json_option,
     max_results_option,
@@ -38,6 +39,9 @@ def runs() -> None:
 
     A run is one execution of training code: its parameters, metrics, tags and files.
     """
+
+
+runs.add_command(compare)
 
 
 @runs.command(
@@ -136,39 +140,6 @@ def show(run_id: str, tracking_uri: str, as_json: bool) -> None:
     _section("METRIC", {m.key: f"{output.number(m.value)}  (step {m.step})" for m in data.metrics})
     _section("TAG", {t.key: t.value for t in data.tags})
     _section("DATA SET", {i.dataset.name: f"digest {i.dataset.digest}" for i in inputs})
-
-
-@runs.command(
-    examples=[
-        "headrace runs compare RUN_ID RUN_ID",
-        "headrace runs compare RUN_ID RUN_ID RUN_ID --all",
-    ]
-)
-@click.argument("run_ids", metavar="RUN_ID...", nargs=-1, required=True)
-@click.option("--all", "everything", is_flag=True, help="Also rows in which the runs are equal.")
-@tracking_uri_option
-@json_option
-def compare(run_ids: tuple[str, ...], everything: bool, tracking_uri: str, as_json: bool) -> None:
-    """Put runs side by side: a column a run, a row a parameter or metric in which they differ."""
-    if len(run_ids) < 2:
-        raise click.UsageError("Comparing needs two runs or more.")
-    with tracking.tracked(tracking_uri) as store:
-        found = [store.runs.get(protocol.RunRef(run_id)).run for run_id in run_ids]
-    if as_json:
-        output.emit_json({"runs": found})
-        return
-    rows = [
-        ("run", *(run.info.run_id for run in found)),
-        ("name", *(run.info.run_name for run in found)),
-        ("status", *(run.info.status for run in found)),
-        ("took", *(output.lasted(run.info.start_time, run.info.end_time) for run in found)),
-    ]
-    params = [{f"params.{p.key}": p.value for p in run.data.params} for run in found]
-    metrics = [
-        {f"metrics.{m.key}": output.number(m.value) for m in run.data.metrics} for run in found
-    ]
-    rows += _side_by_side(params, everything) + _side_by_side(metrics, everything)
-    output.table(("", *(f"RUN {n}" for n in range(1, len(found) + 1))), rows)
 
 
 @runs.command(examples=["headrace runs set-tag RUN_ID stage prod"])
@@ -273,15 +244,6 @@ def _most_common(keys_of_runs: Sequence[Sequence[str]]) -> list[str]:
         for key in keys:
             counts[key] = counts.get(key, 0) + 1
     return sorted(sorted(counts, key=lambda key: (-counts[key], key))[:LIST_COLUMNS])
-
-
-def _side_by_side(columns: Sequence[Mapping[str, str]], everything: bool) -> list[tuple[str, ...]]:
-    rows = []
-    for key in sorted(set().union(*columns)):
-        values = tuple(column.get(key, "") for column in columns)
-        if everything or len(set(values)) > 1:
-            rows.append((key, *values))
-    return rows
 
 
 def _section(title: str, values: Mapping[str, str]) -> None:
