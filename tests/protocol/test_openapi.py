@@ -52,7 +52,7 @@ def test_a_field_of_the_path_is_not_asked_for_in_the_body(document: dict[str, An
     operation = document["paths"]["/api/2.0/mlflow/logged-models/{model_id}"]["patch"]
     assert [(p["name"], p["in"]) for p in operation["parameters"]] == [("model_id", "path")]
     schema = operation["requestBody"]["content"]["application/json"]["schema"]
-    assert set(schema["properties"]) == {"status"}
+    assert set(schema["properties"]) == {"status", "last_updated_timestamp_ms"}
     assert schema["required"] == ["status"]
 
 

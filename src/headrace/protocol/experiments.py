@@ -26,11 +26,17 @@ class Experiment(Answer):
 
 
 class CreateExperiment(Request):
-    """A new experiment; without `artifact_location` it lies under the server's artifact root."""
+    """A new experiment; without `artifact_location` it lies under the server's artifact root.
+
+    `creation_time` and `last_update_time` (now, if absent) are Headrace's own additions, for
+    copies that keep them.
+    """
 
     name: str = ""
     artifact_location: str | None = None
     tags: list[Tag] = []
+    creation_time: Int64 | None = None
+    last_update_time: Int64 | None = None
 
     def __post_init__(self) -> None:
         names.check_experiment_name("name", self.name)
@@ -41,6 +47,8 @@ class CreateExperiment(Request):
                 "hold an experiment; give a folder or an object store's URI."
             )
         names.check_tags(self.tags)
+        names.check_time("creation_time", self.creation_time)
+        names.check_time("last_update_time", self.last_update_time)
 
 
 class ExperimentId(Answer):

@@ -28,6 +28,10 @@ MAX_USER_LENGTH: Final = 256
 MAX_EXPERIMENT_NAME_LENGTH: Final = 500
 MAX_MODEL_NAME_LENGTH: Final = 256
 MAX_ALIAS_LENGTH: Final = 255
+MAX_GIVEN_VERSION: Final = 10_000_000
+"""The highest number that a caller may give a model version; the next ones come after it."""
+MAX_TIME_MS: Final = 253_402_300_799_999
+"""The last millisecond of the year 9999, since 1970: the latest time that a caller may give."""
 MAX_URI_LENGTH: Final = 2048
 MAX_DESCRIPTION_LENGTH: Final = 100_000
 

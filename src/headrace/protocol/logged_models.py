@@ -65,7 +65,12 @@ class LoggedModelAnswer(Answer):
 
 
 class CreateLoggedModel(Request):
-    """A new logged model, PENDING until it is finalized. Without a name it gets one."""
+    """A new logged model, PENDING until it is finalized. Without a name it gets one.
+
+    `model_id` and `creation_timestamp_ms` are Headrace's own additions, for copies: sending the
+    same id again answers the model that is there, and a model with this id in another experiment
+    is AlreadyExists.
+    """
 
     experiment_id: str = ""
     name: str | None = None
@@ -73,6 +78,8 @@ class CreateLoggedModel(Request):
     source_run_id: str | None = None
     params: list[Param] = []
     tags: list[Tag] = []
+    model_id: str | None = None
+    creation_timestamp_ms: Int64 | None = None
 
     def __post_init__(self) -> None:
         names.check_experiment_id("experiment_id", self.experiment_id)
@@ -83,6 +90,9 @@ class CreateLoggedModel(Request):
             names.check_run_id("source_run_id", self.source_run_id)
         names.check_params(self.params)
         names.check_tags(self.tags)
+        if self.model_id is not None:
+            names.check_logged_model_id("model_id", self.model_id)
+        names.check_time("creation_timestamp_ms", self.creation_timestamp_ms)
 
 
 class LoggedModelRef(Request):
@@ -101,14 +111,19 @@ class GetLoggedModel(LoggedModelRef):
 
 
 class FinalizeLoggedModel(LoggedModelRef):
-    """Says that a model's files are there (READY), or that saving them failed."""
+    """Says that a model's files are there (READY), or that saving them failed.
+
+    `last_updated_timestamp_ms` (now, if absent) is Headrace's own addition, for copies.
+    """
 
     status: str | int | None = None
+    last_updated_timestamp_ms: Int64 | None = None
 
     def __post_init__(self) -> None:
         LoggedModelRef.__post_init__(self)
         names.check_required("status", self.status)
         self.status = as_enum(LoggedModelStatus, self.status or "", "status")
+        names.check_time("last_updated_timestamp_ms", self.last_updated_timestamp_ms)
 
 
 class SetLoggedModelTags(LoggedModelRef):

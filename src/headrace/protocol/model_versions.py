@@ -59,7 +59,12 @@ class ModelVersionRef(Request):
 
 
 class CreateModelVersion(Request):
-    """The next version of a registered model, from the files at `source`, READY at once."""
+    """The next version of a registered model, from the files at `source`, READY at once.
+
+    `version`, `current_stage`, `creation_timestamp` and `last_updated_timestamp` are Headrace's
+    own additions, for copies that keep them. Sending the same version again answers the one that
+    is there; one that is there with another source is AlreadyExists.
+    """
 
     name: str = ""
     source: str = ""
@@ -68,6 +73,10 @@ class CreateModelVersion(Request):
     run_link: str | None = None
     description: str | None = None
     model_id: str | None = None
+    version: str | int | None = None
+    current_stage: str | None = None
+    creation_timestamp: Int64 | None = None
+    last_updated_timestamp: Int64 | None = None
 
     def __post_init__(self) -> None:
         names.check_required("name", self.name)
@@ -81,6 +90,21 @@ class CreateModelVersion(Request):
         names.check_tags(self.tags)
         names.check_text("run_link", self.run_link, limits.MAX_URI_LENGTH)
         names.check_text("description", self.description, limits.MAX_DESCRIPTION_LENGTH)
+        self._check_what_copies_keep()
+
+    def _check_what_copies_keep(self) -> None:
+        if self.version is not None:
+            number = names.check_model_version("version", str(self.version))
+            if number > limits.MAX_GIVEN_VERSION:
+                raise InvalidRequest(
+                    f"Invalid value {number} for 'version': at most {limits.MAX_GIVEN_VERSION} "
+                    "may be asked for."
+                )
+            self.version = str(number)
+        if self.current_stage is not None:
+            self.current_stage = canonical_stage("current_stage", self.current_stage)
+        names.check_time("creation_timestamp", self.creation_timestamp)
+        names.check_time("last_updated_timestamp", self.last_updated_timestamp)
 
 
 class UpdateModelVersion(ModelVersionRef):

@@ -19,6 +19,7 @@ _RUN_ID = re.compile(r"[a-zA-Z0-9][\w\-]{0,255}", re.ASCII)
 _ALIAS = re.compile(r"[\w\-]+")
 _VERSION_LIKE = re.compile(r"[vV]\d+")
 _NUL_OR_SURROGATE = re.compile("[\x00\ud800-\udfff]")
+_LOGGED_MODEL_ID = re.compile(r"m-[0-9a-zA-Z]{32}")
 _LOGGED_MODEL_FORBIDDEN = re.compile(r"[/:.%\"']")
 
 
@@ -176,6 +177,24 @@ def check_logged_model_name(field: str, name: str) -> None:
         raise InvalidRequest(
             f"Invalid value {name!r} for '{field}': a model's name may not hold "
             "'/', ':', '.', '%', '\"' or \"'\"."
+        )
+
+
+def check_logged_model_id(field: str, model_id: str) -> None:
+    """Refuse what `models:/m-…` could not name: 'm-' and 32 letters or digits are expected."""
+    if not _LOGGED_MODEL_ID.fullmatch(model_id):
+        raise InvalidRequest(
+            f"Invalid value {model_id[:60]!r} for '{field}': expected 'm-' and 32 letters or "
+            "digits."
+        )
+
+
+def check_time(field: str, milliseconds: int | None) -> None:
+    """Refuse a time that is not between 1970 and the year 9999, in milliseconds since 1970."""
+    if milliseconds is not None and not 0 <= milliseconds <= limits.MAX_TIME_MS:
+        raise InvalidRequest(
+            f"Invalid value {milliseconds} for '{field}': expected milliseconds since 1970, from "
+            f"0 to {limits.MAX_TIME_MS}."
         )
 
 

@@ -49,16 +49,24 @@ class RegisteredModelRef(Request):
 
 
 class CreateRegisteredModel(Request):
-    """A new registered model, without versions."""
+    """A new registered model, without versions.
+
+    `creation_timestamp` and `last_updated_timestamp` (now, if absent) are Headrace's own
+    additions, for copies that keep them.
+    """
 
     name: str = ""
     tags: list[Tag] = []
     description: str | None = None
+    creation_timestamp: Int64 | None = None
+    last_updated_timestamp: Int64 | None = None
 
     def __post_init__(self) -> None:
         names.check_model_name("name", self.name)
         names.check_tags(self.tags)
         names.check_text("description", self.description, limits.MAX_DESCRIPTION_LENGTH)
+        names.check_time("creation_timestamp", self.creation_timestamp)
+        names.check_time("last_updated_timestamp", self.last_updated_timestamp)
 
 
 class UpdateRegisteredModel(RegisteredModelRef):

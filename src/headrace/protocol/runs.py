@@ -93,7 +93,8 @@ class CreateRun(Request):
     """A new run, RUNNING from `start_time` (now, if absent). Without a name it gets one.
 
     `run_id` is Headrace's own addition: a client that made an id before it could reach the
-    server sends it here, and sending the same id again answers the run that is there.
+    server sends it here, and sending the same id again answers the run that is there. A run
+    with this id in another experiment is AlreadyExists.
     """
 
     experiment_id: str = "0"

@@ -7,7 +7,8 @@ Promises that every implementation keeps, and that `headrace.testing` checks:
 - A write that has returned is committed: it survives the death of the process, and later reads,
   from any process, see it. A write that raises has changed nothing.
 - Sending a write again that may have arrived already is harmless where the protocol allows it:
-  points of metrics, equal parameters, tags, inputs and outputs, `CreateRun` with a `run_id`.
+  points of metrics, equal parameters, tags, inputs and outputs, and making a run, a logged model
+  or a model version with an id or number of the caller's.
 - Deleting is soft for experiments, runs and logged models: they can still be asked for, but not
   written, and experiments and runs can be restored. It is final for registered models and model
   versions.
@@ -97,7 +98,10 @@ class RunStore(Protocol):
     """Runs, their parameters and tags. Only an active run may be written (InvalidRequest)."""
 
     def create(self, request: runs.CreateRun, /) -> runs.RunAnswer:
-        """Make a run, or return the one with `request.run_id`. NotFound; InvalidRequest."""
+        """Make a run, or return the one with `request.run_id`.
+
+        NotFound; InvalidRequest; AlreadyExists for an id that is in another experiment.
+        """
         ...
 
     def get(self, request: runs.RunRef, /) -> runs.RunAnswer:
@@ -185,7 +189,10 @@ class LoggedModelStore(Protocol):
     def create(
         self, request: logged_models.CreateLoggedModel, /
     ) -> logged_models.LoggedModelAnswer:
-        """Make a logged model, PENDING. NotFound for the experiment."""
+        """Make a logged model, PENDING, or return the one with `request.model_id`.
+
+        NotFound for the experiment; AlreadyExists for an id that is deleted or elsewhere.
+        """
         ...
 
     def get(self, request: logged_models.GetLoggedModel, /) -> logged_models.LoggedModelAnswer:
@@ -291,7 +298,11 @@ class ModelVersionStore(Protocol):
     def create(
         self, request: model_versions.CreateModelVersion, /
     ) -> model_versions.ModelVersionAnswer:
-        """Make the next version. NotFound for the model or for what `source` names."""
+        """Make the next version, or `request.version`, which is returned if it is there.
+
+        NotFound for the model or for what `source` names; AlreadyExists for a version that is
+        there with another source.
+        """
         ...
 
     def get(self, request: model_versions.ModelVersionRef, /) -> model_versions.ModelVersionAnswer:

@@ -11,6 +11,7 @@ store, to be subclassed alone by who implements just that one.
 
 from __future__ import annotations
 
+from headrace.testing.store_copies import CopyContract
 from headrace.testing.store_datasets import DatasetContract
 from headrace.testing.store_experiments import ExperimentContract, ExperimentSearchContract
 from headrace.testing.store_logged_models import LoggedModelContract, LoggedModelSearchContract
@@ -79,6 +80,9 @@ class StoreContract:
 
     class TestModelVersionSearch(ModelVersionSearchContract):
         """See ModelVersionSearchContract."""
+
+    class TestCopies(CopyContract):
+        """See CopyContract."""
 
     class TestRoundTrip(RoundTripContract):
         """See RoundTripContract."""

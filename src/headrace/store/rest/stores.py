@@ -70,7 +70,7 @@ class RestDatasets(RestCalls):
 class RestLoggedModels(RestCalls):
     """See LoggedModelStore."""
 
-    create = call(logged_models.CREATE)
+    create = call(logged_models.CREATE, resend=lambda request: request.model_id is not None)
     get = call(logged_models.GET)
     finalize = call(logged_models.FINALIZE, resend=True)
     delete = call(logged_models.DELETE)
@@ -100,7 +100,7 @@ class RestRegisteredModels(RestCalls):
 class RestModelVersions(RestCalls):
     """See ModelVersionStore."""
 
-    create = call(model_versions.CREATE)
+    create = call(model_versions.CREATE, resend=lambda request: request.version is not None)
     get = call(model_versions.GET)
     update = call(model_versions.UPDATE, resend=True)
     delete = call(model_versions.DELETE)

@@ -83,8 +83,8 @@ class SqlExperiments:
             name=request.name,
             artifact_location=request.artifact_location or "",
             lifecycle_stage=ACTIVE,
-            creation_time=now,
-            last_update_time=now,
+            creation_time=_given(request.creation_time, now),
+            last_update_time=_given(request.last_update_time, now),
             deleted_time=None,
         )[0]
         if not request.artifact_location:
@@ -193,6 +193,10 @@ class SqlExperiments:
         if not transaction.run(_DELETE_TAG, of_experiment=row[0], of_key=request.key):
             raise NotFound(f"The experiment '{request.experiment_id}' has no tag {request.key!r}.")
         return Empty()
+
+
+def _given(time: int | None, now: int) -> int:
+    return now if time is None else time
 
 
 def _find(connection: Connection | Transaction, experiment_id: str) -> Any:

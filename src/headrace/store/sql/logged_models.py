@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, select
 
-from headrace.errors import InvalidRequest, NotFound
+from headrace.errors import AlreadyExists, InvalidRequest, NotFound
 from headrace.protocol import logged_models, uris
 from headrace.protocol.random_names import random_name
 from headrace.protocol.wire import Empty, Param, Tag, as_enum
@@ -67,7 +67,11 @@ class SqlLoggedModels:
     def create(
         self, transaction: Transaction, request: logged_models.CreateLoggedModel
     ) -> logged_models.LoggedModelAnswer:
-        """Make a logged model, PENDING."""
+        """Make a logged model, PENDING, or return the one with `request.model_id`."""
+        if request.model_id is not None:
+            known = _known_model(transaction, request.model_id, int(request.experiment_id))
+            if known is not None:
+                return known
         experiment = transaction.one(_EXPERIMENT, id=int(request.experiment_id))
         if experiment is None:
             raise NotFound(f"No experiment with id '{request.experiment_id}' exists.")
@@ -76,8 +80,9 @@ class SqlLoggedModels:
                 f"The experiment '{request.experiment_id}' is deleted; restore it before "
                 "logging models to it."
             )
-        model_id = f"m-{uuid.uuid4().hex}"
-        now = now_ms()
+        model_id = request.model_id or f"m-{uuid.uuid4().hex}"
+        given = request.creation_timestamp_ms
+        now = now_ms() if given is None else given
         number = transaction.run_returning(
             insert_returning_id(t.logged_models),
             model_id=model_id,
@@ -110,7 +115,9 @@ class SqlLoggedModels:
         """Set the status."""
         number = find_model_to_write(transaction, request.model_id)[0]
         status = as_enum(logged_models.LoggedModelStatus, request.status or "", "status")
-        transaction.run(_SET_STATUS, model=number, new_status=status.value, now=now_ms())
+        given = request.last_updated_timestamp_ms
+        now = now_ms() if given is None else given
+        transaction.run(_SET_STATUS, model=number, new_status=status.value, now=now)
         return _answer(transaction, request.model_id)
 
     @write
@@ -183,6 +190,24 @@ class SqlLoggedModels:
         number = find_model_to_write(transaction, request.model_id)[0]
         _put_params(transaction, number, request.model_id, request.params)
         return Empty()
+
+
+def _known_model(
+    transaction: Transaction, model_id: str, experiment: int
+) -> logged_models.LoggedModelAnswer | None:
+    """The model that is there already. Raises AlreadyExists if it is deleted or elsewhere."""
+    try:
+        row = find_model(transaction, model_id, deleted_too=True)
+    except NotFound:
+        return None
+    if row[-1] != ACTIVE:
+        raise AlreadyExists(f"The logged model '{model_id}' exists already, and is deleted.")
+    if row[2] != experiment:
+        raise AlreadyExists(
+            f"The logged model '{model_id}' exists already, in the experiment '{row[2]}', not in "
+            f"'{experiment}'. Ask for it there, or choose another id."
+        )
+    return _answer(transaction, model_id)
 
 
 def _answer(transaction: Transaction, model_id: str) -> logged_models.LoggedModelAnswer:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy import bindparam, select
 
-from headrace.errors import NotFound
+from headrace.errors import AlreadyExists, NotFound
 from headrace.protocol import model_versions
 from headrace.protocol.registered_models import PROMPT_TAG
 from headrace.protocol.wire import Empty, Tag
@@ -33,6 +34,11 @@ from headrace.store.sql.statements import insert_ignoring, upsert
 from headrace.store.sql.transaction import Transaction
 from headrace.store.sql.writer import Writer, write
 
+
+def _later(column: Any, given: Any) -> Any:
+    return sa.case((column < given, given), else_=column)
+
+
 _v = t.model_versions.c
 _NEXT_VERSION = (
     t.registered_models.update()
@@ -42,6 +48,17 @@ _NEXT_VERSION = (
         last_updated_timestamp=bindparam("now"),
     )
     .returning(t.registered_models.c.last_version)
+)
+_m = t.registered_models.c
+_COUNT_GIVEN_VERSION = (
+    t.registered_models.update()
+    .where(_m.id == bindparam("model"))
+    .values(
+        last_version=_later(_m.last_version, bindparam("number", type_=sa.Integer)),
+        last_updated_timestamp=_later(
+            _m.last_updated_timestamp, bindparam("now", type_=sa.BigInteger)
+        ),
+    )
 )
 _TOUCH_MODEL = (
     t.registered_models.update()
@@ -97,20 +114,26 @@ class SqlModelVersions:
     def create(
         self, transaction: Transaction, request: model_versions.CreateModelVersion
     ) -> model_versions.ModelVersionAnswer:
-        """Make the next version, READY at once."""
+        """Make the next version, or the one asked for, READY at once."""
         model = lock_registered_model(transaction, request.name)
+        known = _known_version(transaction, model, request)
+        if known is not None:
+            return known
         tags = {tag.key: tag.value for tag in request.tags}
         is_prompt = tags.get(PROMPT_TAG, "").lower() == "true"
         lineage = resolve_source(transaction, request, is_prompt=is_prompt)
         now = now_ms()
-        version = transaction.run_returning(_NEXT_VERSION, model=model[0], now=now)[0]
+        updated = now if request.last_updated_timestamp is None else request.last_updated_timestamp
+        version = _take_number(transaction, model[0], request, updated)
         transaction.run(
             insert_ignoring(transaction.dialect, t.model_versions),
             model=model[0],
             version=version,
-            creation_timestamp=now,
-            last_updated_timestamp=now,
-            current_stage=model_versions.STAGES[0],
+            creation_timestamp=(
+                now if request.creation_timestamp is None else request.creation_timestamp
+            ),
+            last_updated_timestamp=updated,
+            current_stage=request.current_stage or model_versions.STAGES[0],
             description=request.description or "",
             source=request.source,
             storage_location=lineage.storage_location,
@@ -209,6 +232,37 @@ class SqlModelVersions:
         model, version = _lock(transaction, request)
         transaction.run(_DELETE_TAG, of_model=model[0], of_version=version, of_key=request.key)
         return Empty()
+
+
+def _take_number(
+    transaction: Transaction, model: int, request: model_versions.CreateModelVersion, now: int
+) -> int:
+    """The number asked for, or the next one; later ones come after it either way."""
+    if request.version is None:
+        number: int = transaction.run_returning(_NEXT_VERSION, model=model, now=now)[0]
+        return number
+    number = int(request.version)
+    transaction.run(_COUNT_GIVEN_VERSION, model=model, number=number, now=now)
+    return number
+
+
+def _known_version(
+    transaction: Transaction, model: Any, request: model_versions.CreateModelVersion
+) -> model_versions.ModelVersionAnswer | None:
+    """The version asked for, if it is there. Raises AlreadyExists if it has another source."""
+    if request.version is None:
+        return None
+    try:
+        row = find_version(transaction, model, int(request.version))
+    except NotFound:
+        return None
+    known = whole_versions(transaction.connection, [row])[0]
+    if known.source != request.source:
+        raise AlreadyExists(
+            f"Version {request.version} of the registered model {request.name!r} exists already, "
+            f"from {known.source!r}, not from {request.source!r}."
+        )
+    return model_versions.ModelVersionAnswer(known)
 
 
 def _lock(transaction: Transaction, request: model_versions.ModelVersionRef) -> tuple[Any, int]:

@@ -80,8 +80,8 @@ class SqlRegisteredModels:
         number = transaction.run_returning(
             insert_returning_id(t.registered_models),
             name=request.name,
-            creation_timestamp=now,
-            last_updated_timestamp=now,
+            creation_timestamp=_given(request.creation_timestamp, now),
+            last_updated_timestamp=_given(request.last_updated_timestamp, now),
             description=request.description,
             last_version=0,
         )[0]
@@ -212,6 +212,10 @@ def _refuse_taken_name(transaction: Transaction, name: str) -> None:
         f"A registered model named {name!r} exists already. Add a version to it, or choose "
         "another name."
     )
+
+
+def _given(time: int | None, now: int) -> int:
+    return now if time is None else time
 
 
 def _answer(transaction: Transaction, name: str) -> registered_models.RegisteredModelAnswer:

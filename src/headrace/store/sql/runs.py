@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, select
 
-from headrace.errors import InvalidRequest, NotFound
+from headrace.errors import AlreadyExists, InvalidRequest, NotFound
 from headrace.protocol import runs, uris
 from headrace.protocol.random_names import random_name
 from headrace.protocol.wire import Empty, Param, Tag, as_enum
@@ -65,8 +65,7 @@ class SqlRuns:
         if request.run_id is not None:
             known = transaction.one(_RUN_ID, run_id=request.run_id)
             if known is not None:
-                row = find_run_row(transaction.connection, request.run_id)
-                return runs.RunAnswer(whole_runs(transaction.connection, [row])[0])
+                return _known_run(transaction, request.run_id, int(request.experiment_id))
         experiment = transaction.one(_EXPERIMENT, id=int(request.experiment_id))
         if experiment is None:
             raise NotFound(f"No experiment with id '{request.experiment_id}' exists.")
@@ -205,6 +204,18 @@ class SqlRuns:
         history = [*json.loads(row[0]), model] if row else [model]
         _put_tags(transaction, pk, [Tag(runs.LOG_MODEL_HISTORY_TAG, json.dumps(history))])
         return Empty()
+
+
+def _known_run(transaction: Transaction, run_id: str, experiment: int) -> runs.RunAnswer:
+    """The run that is there already. Raises AlreadyExists if it is another experiment's."""
+    row = find_run_row(transaction.connection, run_id)
+    run = whole_runs(transaction.connection, [row])[0]
+    if run.info.experiment_id != str(experiment):
+        raise AlreadyExists(
+            f"The run '{run_id}' exists already, in the experiment '{run.info.experiment_id}', "
+            f"not in '{experiment}'. Ask for it there, or choose another id."
+        )
+    return runs.RunAnswer(run)
 
 
 _RUN_ID = select(t.runs.c.id).where(t.runs.c.run_id == bindparam("run_id"))
