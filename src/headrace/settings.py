@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from headrace.errors import InvalidRequest
 
-
 _BOOLEANS = {
     **dict.fromkeys(("true", "1", "yes", "on"), True),
     **dict.fromkeys(("false", "0", "no", "off"), False),
@@ -118,6 +117,10 @@ SYSTEM_METRICS_SAMPLES = Variable(
 SYSTEM_METRICS_NODE_ID = Variable(
     ("HEADRACE_SYSTEM_METRICS_NODE_ID", "MLFLOW_SYSTEM_METRICS_NODE_ID"),
     "this machine's name in the keys of system metrics, where several log to one run",
+)
+AUTOLOGGING_TESTING = Variable(
+    ("HEADRACE_AUTOLOGGING_TESTING", "MLFLOW_AUTOLOGGING_TESTING"),
+    "true: what fails in autologging raises, for tests; else it is a warning",
 )
 HTTP_TIMEOUT = Variable(
     ("HEADRACE_HTTP_TIMEOUT", "MLFLOW_HTTP_REQUEST_TIMEOUT"), "seconds one request may take (120)"

@@ -21,6 +21,7 @@ MAX_FUNCTION_LINES = 60
 MAX_PUBLIC_METHODS = 20
 MAX_PARAMETERS = 8
 MAX_SAVE_AND_LOG_PARAMETERS = 12
+MAX_AUTOLOG_PARAMETERS = 20  # MLflow's signatures
 
 
 def long_files(files: Sequence[PythonFile], limit: int) -> list[str]:
@@ -56,6 +57,8 @@ def wide_signatures(files: Sequence[PythonFile]) -> list[str]:
             ]
             what_users_log = function.name.split("_")[0] in {"save", "log"}
             limit = MAX_SAVE_AND_LOG_PARAMETERS if what_users_log else MAX_PARAMETERS
+            if function.name == "autolog":
+                limit = MAX_AUTOLOG_PARAMETERS
             if len(named) > limit:
                 where = f"{file.path}:{function.lineno}"
                 problems.append(
