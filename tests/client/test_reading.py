@@ -133,7 +133,10 @@ def test_without_the_library_the_message_says_what_to_do(
 def test_the_history_of_one_metric(uri: str) -> None:
     first, _, third = three_runs()
     points = headrace.get_metric_history(first, "loss")
-    assert points == [Metric("loss", 0.5, 1, 1, first), Metric("loss", 0.25, 2, 2, first)]
+    assert points == [
+        Metric("loss", 0.5, 1, 1, run_id=first),
+        Metric("loss", 0.25, 2, 2, run_id=first),
+    ]
     arrays = headrace.get_metric_history(first, "loss", output_format="numpy")
     assert {name: array.dtype.str[1:] for name, array in arrays.items()} == {
         "run_id": "O",

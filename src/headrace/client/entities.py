@@ -7,18 +7,17 @@ from `headrace.entities`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import Any, TypeVar
 
-import msgspec
 from msgspec import Struct, field
 
 from headrace.protocol import experiments, logged_models, model_versions, registered_models, runs
 from headrace.protocol.datasets import DatasetInput, ModelInput, ModelOutput
 from headrace.protocol.metrics import Metric
 from headrace.protocol.runs import RunInfo
-from headrace.protocol.wire import Param, Tag
+from headrace.protocol.wire import Entity, Param, Tag
 
 T = TypeVar("T")
 
@@ -30,8 +29,12 @@ class PagedList(list[T]):
         super().__init__(items)
         self.token = token
 
+    def to_list(self) -> list[T]:
+        """The items as a plain list."""
+        return list(self)
 
-class RunData(Struct):
+
+class RunData(Entity, Struct):
     """The latest value of each metric, the parameters and the tags of a run, by key."""
 
     metrics: dict[str, float]
@@ -39,20 +42,20 @@ class RunData(Struct):
     tags: dict[str, str]
 
 
-class RunInputs(Struct):
+class RunInputs(Entity, Struct):
     """What a run took in."""
 
     dataset_inputs: list[DatasetInput] = []
     model_inputs: list[ModelInput] = []
 
 
-class RunOutputs(Struct):
+class RunOutputs(Entity, Struct):
     """What a run made."""
 
     model_outputs: list[ModelOutput] = []
 
 
-class Run(Struct):
+class Run(Entity, Struct):
     """A run as it was when it was asked for."""
 
     info: RunInfo
@@ -60,13 +63,8 @@ class Run(Struct):
     inputs: RunInputs = field(default_factory=RunInputs)
     outputs: RunOutputs = field(default_factory=RunOutputs)
 
-    def to_dictionary(self) -> dict[str, Any]:
-        """The run as plain dictionaries, lists and values."""
-        plain: dict[str, Any] = msgspec.to_builtins(self, enc_hook=float)
-        return plain
 
-
-class Experiment(Struct):
+class Experiment(Entity, Struct):
     """An experiment; times are milliseconds since 1970."""
 
     experiment_id: str
@@ -78,7 +76,7 @@ class Experiment(Struct):
     tags: dict[str, str]
 
 
-class ModelVersion(Struct, kw_only=True):
+class ModelVersion(Entity, Struct, kw_only=True):
     """A version of a registered model; times are milliseconds since 1970."""
 
     name: str
@@ -97,7 +95,7 @@ class ModelVersion(Struct, kw_only=True):
     aliases: list[str]
 
 
-class RegisteredModel(Struct, kw_only=True):
+class RegisteredModel(Entity, Struct, kw_only=True):
     """A registered model; `aliases` maps each alias to a version."""
 
     name: str
@@ -117,7 +115,7 @@ class LoggedModelStatus(StrEnum):
     FAILED = "FAILED"
 
 
-class LoggedModel(Struct, kw_only=True):
+class LoggedModel(Entity, Struct, kw_only=True):
     """A logged model; times are milliseconds since 1970."""
 
     model_id: str
@@ -138,6 +136,16 @@ class LoggedModel(Struct, kw_only=True):
     def model_uri(self) -> str:
         """The URI that names this model: `models:/m-…`."""
         return f"models:/{self.model_id}"
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        """Names and values, the URI among them."""
+        return iter(sorted([*super().__iter__(), ("model_uri", self.model_uri)]))
+
+    def to_dictionary(self) -> dict[str, Any]:
+        """The fields as plain values, without the URI that follows from them."""
+        plain = super().to_dictionary()
+        del plain["model_uri"]
+        return plain
 
 
 _STATUS_ON_WIRE = {

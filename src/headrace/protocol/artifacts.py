@@ -8,10 +8,10 @@ from headrace.errors import InvalidRequest
 from headrace.protocol import names
 from headrace.protocol.endpoint import Endpoint
 from headrace.protocol.runs import RunRef
-from headrace.protocol.wire import Answer, Empty, Int64, Request
+from headrace.protocol.wire import Answer, Empty, Entity, Int64, Request
 
 
-class FileInfo(Struct, omit_defaults=True):
+class FileInfo(Entity, Struct, omit_defaults=True):
     """A file or folder; `file_size` in bytes, absent for a folder."""
 
     path: str

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import field
 
 from headrace.errors import InvalidRequest
@@ -29,6 +31,11 @@ class DatasetInput(Answer):
 
     dataset: Dataset
     tags: list[Tag] = []
+
+    def to_dictionary(self) -> dict[str, Any]:
+        """The data set's fields, and the tags by key."""
+        tags = {tag.key: tag.value for tag in self.tags}
+        return {"dataset": self.dataset.to_dictionary(), "tags": tags}
 
 
 class ModelInput(Answer):

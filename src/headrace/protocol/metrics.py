@@ -10,20 +10,20 @@ from msgspec import Struct, field
 from headrace.errors import InvalidRequest
 from headrace.protocol import limits, names
 from headrace.protocol.endpoint import Endpoint
-from headrace.protocol.wire import Answer, Empty, Int64, NonFinite, Request
+from headrace.protocol.wire import Answer, Empty, Entity, Int64, NonFinite, Request
 
 
-class Metric(Struct, omit_defaults=True, gc=False):
+class Metric(Entity, Struct, omit_defaults=True, gc=False):
     """One point: `timestamp` in milliseconds since 1970; `step` is the caller's own count."""
 
     key: str
     value: float
     timestamp: Int64
     step: Int64 = field(default_factory=int)
-    run_id: str | None = None
     model_id: str | None = None
     dataset_name: str | None = None
     dataset_digest: str | None = None
+    run_id: str | None = None
 
     def __post_init__(self) -> None:
         value = self.value

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
+from typing import Any, Self
 
 from msgspec import field
 
@@ -31,6 +33,26 @@ class RunStatus(StrEnum):
     FAILED = "FAILED"
     KILLED = "KILLED"
 
+    @classmethod
+    def from_string(cls, status_str: str) -> Self:
+        """The member of this name."""
+        return as_enum(cls, status_str, "status_str")
+
+    @classmethod
+    def to_string(cls, status: str | int) -> str:
+        """The name of a member, or of its number on the wire."""
+        return as_enum(cls, status, "status").value
+
+    @classmethod
+    def is_terminated(cls, status: str | int) -> bool:
+        """Whether a run of this status has ended."""
+        return as_enum(cls, status, "status") in (cls.FINISHED, cls.FAILED, cls.KILLED)
+
+    @classmethod
+    def all_status(cls) -> list[Self]:
+        """Every status."""
+        return list(cls)
+
 
 class RunInfo(Answer, kw_only=True):
     """A run's own facts; times are milliseconds since 1970."""
@@ -45,6 +67,10 @@ class RunInfo(Answer, kw_only=True):
     end_time: Int64 | None = None
     artifact_uri: str
     lifecycle_stage: str
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        """Names and values; `run_uuid` is the wire's, and says nothing that `run_id` does not."""
+        return (pair for pair in Answer.__iter__(self) if pair[0] != "run_uuid")
 
 
 class RunData(Answer):

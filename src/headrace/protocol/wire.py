@@ -10,9 +10,11 @@ float that it does not know and hands to the encoder's hook.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from enum import StrEnum
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
+import msgspec
 from msgspec import Meta, Struct, field
 
 from headrace.errors import InvalidRequest
@@ -34,11 +36,34 @@ class NonFinite(float):
         return "Infinity" if self > 0 else "-Infinity"
 
 
+class Entity:
+    """What programs turn into dictionaries, as MLflow's entities let them."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        """Names and values, by name: `dict(entity)` works."""
+        fields: tuple[str, ...] = getattr(type(self), "__struct_fields__", ())
+        return ((name, getattr(self, name)) for name in sorted(fields))
+
+    def to_dictionary(self) -> dict[str, Any]:
+        """Plain dictionaries, lists and values, all the way down."""
+        return {name: _plain(value) for name, value in self}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Entity):
+        return value.to_dictionary()
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return msgspec.to_builtins(value, enc_hook=float)
+
+
 class Request(Struct, omit_defaults=True):
     """Base of what is sent to an endpoint; made only if it is valid."""
 
 
-class Answer(Struct, omit_defaults=True):
+class Answer(Entity, Struct, omit_defaults=True):
     """Base of what an endpoint answers."""
 
 
@@ -46,14 +71,14 @@ class Empty(Answer):
     """The answer `{}`."""
 
 
-class Tag(Struct, omit_defaults=True, gc=False):
+class Tag(Entity, Struct, omit_defaults=True, gc=False):
     """A tag: a key and a text, which may be overwritten and deleted."""
 
     key: str
     value: str = field(default_factory=str)
 
 
-class Param(Struct, omit_defaults=True, gc=False):
+class Param(Entity, Struct, omit_defaults=True, gc=False):
     """A parameter: a key and a text, written once."""
 
     key: str
@@ -66,6 +91,16 @@ class ViewType(StrEnum):
     ACTIVE_ONLY = "ACTIVE_ONLY"
     DELETED_ONLY = "DELETED_ONLY"
     ALL = "ALL"
+
+    @classmethod
+    def from_string(cls, view_str: str) -> Self:
+        """The member of a name such as "active_only" (MLflow's spelling)."""
+        return as_enum(cls, view_str.upper(), "view_str")
+
+    @classmethod
+    def to_string(cls, view_type: str | int) -> str:
+        """The name, such as "active_only" (MLflow's spelling), of a member or its number."""
+        return as_enum(cls, view_type, "view_type").value.lower()
 
 
 E_ = TypeVar("E_", bound=StrEnum)

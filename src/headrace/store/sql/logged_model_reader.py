@@ -109,10 +109,10 @@ def _metric(model_id: str, fields: Sequence[Any]) -> Metric:
         float(value),
         timestamp,
         step,
-        run_id,
         model_id,
         dataset_name or None,
         dataset_digest or None,
+        run_id,
     )
 
 

@@ -208,7 +208,7 @@ def _find_key(connection: Connection, name: str) -> int | None:
 
 def _points(key: str, run_id: str, rows: Sequence[Any]) -> list[metrics.Metric]:
     return [
-        metrics.Metric(key, float(value), timestamp, step, run_id)
+        metrics.Metric(key, float(value), timestamp, step, run_id=run_id)
         for timestamp, step, value in rows
     ]
 
