@@ -63,7 +63,7 @@ def open_artifacts(uri: str, tracking_uri: str) -> ArtifactPlace:
         )
     path = safe_path(parse_proxy_uri(uri).path, "artifact URI", allow_root=True)
     if scheme_of(tracking_uri) not in ("http", "https"):
-        return ArtifactPlace(_local_store(default_artifact_root(tracking_uri)), path)
+        return ArtifactPlace(local_store(default_artifact_root(tracking_uri)), path)
     host = urlsplit(uri).netloc
     server = f"{scheme_of(tracking_uri)}://{host}" if host else tracking_uri
     return ArtifactPlace(_http_store(server, _credentials()), path)
@@ -79,13 +79,13 @@ def _local_place(uri: str, tracking_uri: str) -> ArtifactPlace:
     if scheme_of(tracking_uri) not in ("http", "https"):
         root = default_artifact_root(tracking_uri)
         if local.is_relative_to(root):
-            return ArtifactPlace(_local_store(root), _relative(local, root))
+            return ArtifactPlace(local_store(root), _relative(local, root))
     if local.name == "artifacts" and len(local.parents) > 2:
         root = local.parents[1]
         if root.name == "models":
             root = root.parent
-        return ArtifactPlace(_local_store(root), _relative(local, root))
-    return ArtifactPlace(_local_store(local), "")
+        return ArtifactPlace(local_store(root), _relative(local, root))
+    return ArtifactPlace(local_store(local), "")
 
 
 def local_path(uri: str) -> Path:
@@ -110,7 +110,8 @@ def _credentials() -> tuple[str | None, ...]:
 
 
 @lru_cache(maxsize=64)
-def _local_store(root: Path) -> ArtifactStore:
+def local_store(root: Path) -> ArtifactStore:
+    """The store of a folder on this machine, one for each folder in a process."""
     from headrace.artifacts.local import LocalArtifactStore
 
     return LocalArtifactStore(root)
