@@ -1,4 +1,4 @@
-"""What a new run notes of the program that makes it: user, script, commit."""
+"""What a new run notes of the program that makes it, in tags: user, script, commit, machine."""
 
 from __future__ import annotations
 
@@ -6,22 +6,35 @@ import os
 import sys
 from functools import lru_cache
 from pathlib import Path
+from typing import Final
 
 from headrace import settings
+from headrace.client.git import Checkout, find_checkout
+from headrace.client.switches import switches
 from headrace.protocol.runs import SOURCE_NAME_TAG, SOURCE_TYPE_TAG, USER_TAG
 
-COMMIT_TAG = "mlflow.source.git.commit"
-BRANCH_TAG = "mlflow.source.git.branch"
+COMMIT_TAG: Final = "mlflow.source.git.commit"
+BRANCH_TAG: Final = "mlflow.source.git.branch"
+REMOTE_TAG: Final = "mlflow.source.git.repoURL"
+DIRTY_TAG: Final = "mlflow.source.git.dirty"
+"""Whether tracked files differ from the commit; set a moment after the run has begun."""
+COMMAND_TAG: Final = "headrace.command"
+PYTHON_TAG: Final = "headrace.python"
+PLATFORM_TAG: Final = "headrace.platform"
+HOST_TAG: Final = "headrace.host"
+GPU_TAG: Final = "headrace.gpu"
+"""The names of the GPUs, where there are some; set a moment after the run has begun."""
 
 
 def context_tags() -> dict[str, str]:
-    """The tags of every new run."""
-    script = sys.argv[0] if sys.argv and sys.argv[0] else "<console>"
+    """The tags of every new run. InvalidRequest for a switch that is neither true nor false."""
+    wanted = switches()
     return {
         USER_TAG: settings.TRACKING_USERNAME.get() or user_name(),
-        SOURCE_NAME_TAG: script,
+        SOURCE_NAME_TAG: sys.argv[0] if sys.argv and sys.argv[0] else "<console>",
         SOURCE_TYPE_TAG: "LOCAL",
-        **_git_tags(script),
+        **(_git_tags() if wanted.git else {}),
+        **(_program_tags() if wanted.program else {}),
     }
 
 
@@ -35,48 +48,47 @@ def user_name() -> str:
         return "unknown"
 
 
-@lru_cache(maxsize=8)
-def _git_tags(script: str) -> dict[str, str]:
-    """Commit and branch of the checkout that the script lies in, read without running git."""
+def checkout() -> Checkout | None:
+    """The git checkout of the program: its script's, or the working folder's.
+
+    The latter for what has no script of its own: a notebook, a prompt, an installed command.
+    """
+    script = sys.argv[0] if sys.argv else ""
     try:
-        start = Path(script).resolve().parent
-        for folder in (start, *start.parents):
-            if (folder / ".git").exists():
-                return _read_head(_git_folder(folder / ".git"))
-    except (OSError, ValueError):
-        pass  # an unreadable checkout is none
-    return {}
+        return _checkout(script, os.getcwd())
+    except OSError:  # the working folder is gone
+        return None
 
 
-def _git_folder(entry: Path) -> Path:
-    """`.git` itself, or where a work tree's `.git` file points."""
-    if entry.is_dir():
-        return entry
-    return (entry.parent / entry.read_text().strip().removeprefix("gitdir: ")).resolve()
+@lru_cache(maxsize=8)
+def _checkout(script: str, working_folder: str) -> Checkout | None:
+    folder = Path(script).resolve().parent if script else Path(working_folder)
+    if folder.is_relative_to(sys.prefix) or folder.is_relative_to(sys.base_prefix):
+        folder = Path(working_folder)
+    return find_checkout(folder)
 
 
-def _read_head(git: Path) -> dict[str, str]:
-    head = (git / "HEAD").read_text().strip()
-    if not head.startswith("ref: "):
-        return {COMMIT_TAG: head}
-    reference = head.removeprefix("ref: ")
-    common = git
-    if (git / "commondir").exists():
-        common = (git / (git / "commondir").read_text().strip()).resolve()
-    commit = _commit_of(common, reference)
-    if commit is None:
+def _git_tags() -> dict[str, str]:
+    found = checkout()
+    if found is None:
         return {}
-    return {COMMIT_TAG: commit, BRANCH_TAG: os.path.basename(reference)}
+    tags = {
+        COMMIT_TAG: found.commit,
+        BRANCH_TAG: found.branch,
+        REMOTE_TAG: found.remote_url,
+    }
+    return {key: value for key, value in tags.items() if value}
 
 
-def _commit_of(git: Path, reference: str) -> str | None:
-    loose = git / reference
-    if loose.exists():
-        return loose.read_text().strip()
-    packed = git / "packed-refs"
-    if packed.exists():
-        for line in packed.read_text().splitlines():
-            commit, _, name = line.partition(" ")
-            if name == reference:
-                return commit
-    return None
+@lru_cache(maxsize=1)
+def _program_tags() -> dict[str, str]:
+    import platform
+
+    from headrace.client.command_line import command_line
+
+    return {
+        COMMAND_TAG: command_line(),
+        PYTHON_TAG: platform.python_version(),
+        PLATFORM_TAG: f"{platform.system()} {platform.release()} {platform.machine()}",
+        HOST_TAG: platform.node(),
+    }
