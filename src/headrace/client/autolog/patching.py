@@ -83,23 +83,32 @@ def patch(
     observer: Observer,
     *,
     run: bool = True,
+    when: Callable[[Call], bool] | None = None,
 ) -> None:
     """Have `observer` observe each call of `owner.name` that the user makes, while `library` is on.
 
     With `run`, the call is logged to the active run or a new one; else the observer finds out for
-    itself. A second call for the same function changes nothing. AttributeError when there is no
-    such function, TypeError when it cannot be observed.
+    itself. `when` says whether a call is to be observed at all, before there is a run: of several
+    processes that train together, one logs. A second call for the same function changes nothing.
+    AttributeError when there is no such function, TypeError when it cannot be observed.
     """
-    library.replace(owner, name, _Observed(library, observer, run))
+    library.replace(owner, name, _Observed(library, observer, run, when))
 
 
 class _Observed(Around):
     """Runs an observer around the user's call. Nothing of ours gets in the way of that call."""
 
-    def __init__(self, library: Library[Any], observer: Observer, run: bool) -> None:
+    def __init__(
+        self,
+        library: Library[Any],
+        observer: Observer,
+        run: bool,
+        when: Callable[[Call], bool] | None,
+    ) -> None:
         self._library = library
         self._observer = observer
         self._run = run
+        self._when = when
 
     def __call__(self, original: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """See Around."""
@@ -107,6 +116,9 @@ class _Observed(Around):
             return original(*args, **kwargs)
         call = Call(original, args, kwargs)
         what = f"a call of {getattr(original, '__qualname__', original)}"
+        if not self._wanted(call, what):
+            with scope.observing():
+                return original(*args, **kwargs)
         with scope.observing(), self._in_run(call) as observed:
             observation = self._observer(call) if observed else None
             with self._library.guard(what):
@@ -122,6 +134,13 @@ class _Observed(Around):
             with self._library.guard(what):
                 _finish(observation, result)
             return result
+
+    def _wanted(self, call: Call, what: str) -> bool:
+        wanted = self._when is None
+        if self._when is not None:
+            with self._library.guard(what):
+                wanted = self._when(call)
+        return wanted
 
     @contextmanager
     def _in_run(self, call: Call) -> Iterator[bool]:
