@@ -1,0 +1,139 @@
+"""What lies where in a journal, and who is alive.
+
+    <journal>/<writer>/alive       locked by the process that writes this log, as long as it lives
+    <journal>/<writer>/claimed     locked by whoever reads it: one reader at a time
+    <journal>/<writer>/progress    the position up to which it has been dealt with
+    <journal>/<writer>/*.segment   the log
+
+A lock is the system's own (`flock`): it ends with its process, however that ends. A forked child
+must let go of its parent's descriptors.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+ALIVE: Final = "alive"
+CLAIMED: Final = "claimed"
+PROGRESS: Final = "progress"
+_PAGE: Final = 64
+
+
+def new_writer_name() -> str:
+    """A name that no other process has: host, process, chance."""
+    host = "".join(c if c.isalnum() or c == "-" else "-" for c in socket.gethostname())[:40]
+    return f"{host}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def writers(journal: Path) -> list[Path]:
+    """The folders of all logs in a journal, by name; none where there is no journal."""
+    try:
+        with os.scandir(journal) as entries:
+            found = [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except OSError:
+        return []
+    return sorted(folder for folder in found if (folder / PROGRESS).exists())
+
+
+class Lock:
+    """A file that one process at a time holds locked."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = -1
+
+    def take(self) -> bool:
+        """Hold the lock from now on; False when another process has it. Raises OSError."""
+        if self._descriptor >= 0:
+            return True
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return False
+        except OSError:
+            os.close(descriptor)
+            raise
+        self._descriptor = descriptor
+        return True
+
+    def release(self) -> None:
+        """Let go. In a forked child this leaves the parent's lock as it is."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock `path`; False when there is no such file."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
+class Progress:
+    """The position up to which a log has been dealt with, shared by its writer and its reader.
+
+    One aligned 64-bit number in a mapped file: the processor reads and writes it whole.
+    """
+
+    def __init__(self, folder: Path, *, create: bool = False) -> None:
+        descriptor = os.open(folder / PROGRESS, os.O_RDWR | (os.O_CREAT if create else 0), 0o600)
+        try:
+            if create:
+                os.write(descriptor, bytes(_PAGE))
+            self._map = mmap.mmap(descriptor, _PAGE)
+        finally:
+            os.close(descriptor)
+        self._slots = memoryview(self._map).cast("Q")
+
+    @property
+    def position(self) -> int:
+        """Everything before this position has been dealt with."""
+        return int(self._slots[0])
+
+    @position.setter
+    def position(self, value: int) -> None:
+        self._slots[0] = value
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._slots.release()
+        self._map.close()
+
+
+def remove(folder: Path) -> None:
+    """Remove the folder of a log with all in it; what cannot be removed stays."""
+    for below, folders, files in os.walk(folder, topdown=False):
+        for name in files:
+            with suppress(OSError):
+                os.unlink(os.path.join(below, name))
+        for name in folders:
+            with suppress(OSError):
+                os.rmdir(os.path.join(below, name))
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def segment_files(folder: Path, suffix: str) -> Iterator[Path]:
+    """The segments of a log, first to last."""
+    yield from sorted(path for path in folder.iterdir() if path.name.endswith(suffix))
