@@ -129,6 +129,18 @@ HTTP_MAX_RETRIES = Variable(
     ("HEADRACE_HTTP_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_MAX_RETRIES"),
     "how often a request that met a passing fault is sent again (5)",
 )
+JOURNAL = Variable(
+    ("HEADRACE_JOURNAL",),
+    "the folder of the journals that runs are logged to (~/.local/state/headrace/journal)",
+)
+OFFLINE = Variable(
+    ("HEADRACE_OFFLINE",),
+    "true: log to the journal only and ask no server; headrace sync sends it later (false)",
+)
+FLUSH_TIMEOUT = Variable(
+    ("HEADRACE_FLUSH_TIMEOUT",),
+    "seconds that a reading call, and the end of a program, wait for what was logged (30)",
+)
 BACKEND_STORE_URI = Variable(
     ("HEADRACE_BACKEND_STORE_URI", "MLFLOW_BACKEND_STORE_URI"),
     "the server's database: sqlite:///FILE or postgresql://…",
