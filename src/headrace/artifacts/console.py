@@ -13,15 +13,13 @@ from typing import Final, NamedTuple
 from headrace.artifacts.base import ArtifactStore
 from headrace.artifacts.paths import join
 from headrace.errors import NotFound
+from headrace.protocol.console import SOURCE
 
 FOLDER: Final = "headrace/console"
 """The folder of the logs, in the artifacts of a run."""
 PAGE_BYTES: Final = 256 * 1024
-MAX_OFFSET: Final = 10**12 - 1
 
 _CHUNK: Final = re.compile(r"([0-9]{12})\.log")
-SOURCE: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,99}")
-"""What the name of a source looks like."""
 
 
 class Page(NamedTuple):

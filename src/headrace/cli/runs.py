@@ -9,6 +9,7 @@ import click
 from headrace.cli import output, tracking
 from headrace.cli.command import Group
 from headrace.cli.comparison import compare
+from headrace.cli.console import console
 from headrace.cli.options import (
     json_option,
     max_results_option,
@@ -42,6 +43,9 @@ def runs() -> None:
 
 
 runs.add_command(compare)
+
+
+runs.add_command(console)
 
 
 @runs.command(

@@ -30,5 +30,6 @@ class Endpoint(Generic[Req, Ans]):
     @property
     def operation_id(self) -> str:
         """A name for this call that is unique among all endpoints."""
-        words = self.path.split("/mlflow/", 1)[-1].replace("{", "").replace("}", "")
+        words = self.path.split("/mlflow/", 1)[-1].removeprefix("/2.0/")
+        words = words.replace("{", "").replace("}", "")
         return f"{self.method.lower()}_{words.strip('/')}".replace("/", "_").replace("-", "_")

@@ -17,6 +17,7 @@ import msgspec
 from headrace.errors import InvalidRequest
 from headrace.protocol import (
     artifacts,
+    console,
     datasets,
     experiments,
     logged_models,
@@ -38,6 +39,7 @@ _SECTIONS: Final[tuple[tuple[str, ModuleType], ...]] = (
     ("metrics", metrics),
     ("datasets", datasets),
     ("artifacts", artifacts),
+    ("console", console),
     ("logged models", logged_models),
     ("registered models", registered_models),
     ("model versions", model_versions),

@@ -10,6 +10,7 @@ from headrace.protocol import (
     artifacts as artifact_calls,
 )
 from headrace.protocol import (
+    console,
     datasets,
     experiments,
     logged_models,
@@ -25,6 +26,7 @@ from headrace.server.artifact_listing import (
     list_run_artifacts,
 )
 from headrace.server.artifacts import artifact_routes
+from headrace.server.console import read_console
 from headrace.server.dispatch import Dispatcher, Row
 from headrace.server.settings import ServerSettings
 from headrace.server.site import Site
@@ -113,6 +115,7 @@ def _artifact_rows(store: Store, artifacts: ArtifactStore) -> Rows:
         Row(artifact_calls.LIST_RUN, READ, partial(list_run_artifacts, store, artifacts)),
         Row(artifact_calls.LIST, READ, partial(list_artifacts, artifacts)),
         Row(logged_models.LIST_ARTIFACTS, READ, of_model),
+        Row(console.READ, READ, partial(read_console, store, artifacts)),
     ]
 
 
