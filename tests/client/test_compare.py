@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 import headrace
+from headrace.client.capture import PACKAGES_FILE
 from headrace.client.compare import RunComparison, comparison_of
 from headrace.entities import Dataset, Run, RunData, RunInfo, RunStatus
 
@@ -45,6 +46,12 @@ def trained(name: str, rate: float, digest: str, **tags: str) -> str:
     return run.info.run_id
 
 
+def trained_in(uri: str) -> str:
+    """The id of this test's experiment."""
+    with headrace.start_run() as run:
+        return run.info.experiment_id
+
+
 def test_what_differs_and_only_that(uri: str) -> None:
     commits = ("a" * 40, "b" * 40)
     first, second = (
@@ -57,7 +64,7 @@ def test_what_differs_and_only_that(uri: str) -> None:
     assert compared.params == {"lr": ["0.1", "0.2"]}
     assert compared.metrics == {"loss": [0.1, 0.2]}
     assert compared.datasets == {"training": ["iris (d1)", "iris (d2)"]}
-    assert compared.code == {"source.git.commit": list(commits)}
+    assert compared.code == {"git.commit": list(commits)}
     assert (compared.tags, compared.attributes, compared.packages) == ({}, {}, {})
     assert headrace.compare_runs([first, first]).differences == {}
     assert [run.info.run_id for run in compared.runs] == [first, second]
@@ -109,12 +116,25 @@ def test_what_a_run_lacks_is_a_difference_and_nan_equals_nan() -> None:
 
 
 def test_the_sections_of_tags() -> None:
-    first = {"headrace.package.numpy": "1", "mlflow.source.git.branch": "main", "k": "1"}
-    second = {"headrace.package.numpy": "2", "mlflow.source.git.branch": "dev", "k": "2"}
+    first = {"headrace.python": "3.11", "mlflow.source.git.branch": "main", "k": "1"}
+    second = {"headrace.python": "3.12", "mlflow.source.git.branch": "dev", "k": "2"}
     compared = comparison_of([run_with("a", tags=first), run_with("b", tags=second)])
-    assert compared.packages == {"numpy": ["1", "2"]}
-    assert compared.code == {"source.git.branch": ["main", "dev"]}
+    assert compared.environment == {"python": ["3.11", "3.12"]}
+    assert compared.code == {"git.branch": ["main", "dev"]}
     assert compared.tags == {"k": ["1", "2"]}
+
+
+def test_versions_of_packages(uri: str) -> None:
+    ids = []
+    for number, listed in enumerate(("numpy==1\nrich==9\n", "numpy==2\nrich==9\nx==1\n", None)):
+        run = headrace.Client().create_run(trained_in(uri), run_name=f"r{number}")
+        ids.append(run.info.run_id)
+        if listed is not None:
+            headrace.log_text(listed, PACKAGES_FILE, run_id=run.info.run_id)
+    compared = headrace.compare_runs(ids)
+    assert compared.packages == {"numpy": ["1", "2", None], "x": [None, "1", None]}
+    assert headrace.compare_runs(ids, packages=False).packages == {}
+    assert headrace.compare_runs([ids[0], ids[2]]).packages == {}
 
 
 def two() -> RunComparison:

@@ -26,10 +26,11 @@ from headrace.cli.options import json_option, tracking_uri_option
 def compare(run_ids: tuple[str, ...], everything: bool, tracking_uri: str, as_json: bool) -> None:
     """Put runs side by side: a column a run, a row for what differs between them.
 
-    Parameters, latest metrics, tags, data sets, code, versions of packages and attributes are
-    compared.
+    Parameters, latest metrics, tags, data sets, code, environment, versions of packages and
+    attributes are compared.
     """
-    from headrace.client.compare import comparison_of
+    from headrace.client.client import Client
+    from headrace.client.compare import comparison_of, packages_of
     from headrace.client.entities import run_from_wire
     from headrace.protocol.runs import RunRef
 
@@ -37,7 +38,9 @@ def compare(run_ids: tuple[str, ...], everything: bool, tracking_uri: str, as_js
         raise click.UsageError("Comparing needs two runs or more.")
     with tracking.tracked(tracking_uri) as store:
         found = [run_from_wire(store.runs.get(RunRef(run_id)).run) for run_id in run_ids]
-    comparison = comparison_of(found, everything=everything)
+    client = Client(tracking.normalized(tracking_uri))
+    packages = [packages_of(client, run_id) for run_id in run_ids]
+    comparison = comparison_of(found, packages, everything=everything)
     if as_json:
         output.emit_json(comparison.to_dict())
         return

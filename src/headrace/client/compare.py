@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from headrace.client.client import current_client
+from headrace.client.capture import PACKAGES_FILE
+from headrace.client.client import Client, current_client
 from headrace.client.entities import Run
 from headrace.client.frames import pandas_library, polars_library
-from headrace.errors import InvalidRequest
+from headrace.errors import InvalidRequest, NotFound
 from headrace.protocol.datasets import CONTEXT_TAG
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ NOISE: Final = frozenset(
         "mlflow.autologging",
         "mlflow.log-model.history",
         "mlflow.loggedArtifacts",
+        "mlflow.loggedImages",
         "mlflow.note.content",
         "mlflow.parentRunId",
         "mlflow.rootRunId",
@@ -35,13 +37,14 @@ NOISE: Final = frozenset(
 )
 """Tags that differ from run to run and say nothing about the training; the user is an attribute."""
 
-CODE_TAGS: Final = ("mlflow.source.", "mlflow.gitRepoURL", "headrace.git.", "headrace.source.")
-"""How tags begin that say which code ran, from where: the section `code`."""
+CODE_TAGS: Final = ("mlflow.source.", "headrace.command")
+"""How tags begin that say which code ran: the section `code`."""
 
-PACKAGE_TAG: Final = "headrace.package."
-"""How tags begin that name the version of a package: the section `packages`."""
+ENVIRONMENT_TAGS: Final = ("headrace.python", "headrace.platform", "headrace.host", "headrace.gpu")
+"""How tags begin that say where it ran: the section `environment`."""
 
 _ATTRIBUTES: Final = ("experiment_id", "status", "lifecycle_stage", "user_id")
+_SECTIONS: Final = (*("params", "metrics", "tags", "datasets", "code", "environment", "packages"),)
 _CELL_WIDTH: Final = 24
 _TABLE_ROWS: Final = 100
 
@@ -61,13 +64,14 @@ class RunComparison:
     tags: dict[str, Values] = field(default_factory=dict)
     datasets: dict[str, Values] = field(default_factory=dict)
     code: dict[str, Values] = field(default_factory=dict)
+    environment: dict[str, Values] = field(default_factory=dict)
     packages: dict[str, Values] = field(default_factory=dict)
 
     @property
     def differences(self) -> dict[str, Values]:
         """All sections as one: `params.lr`, `metrics.loss` …; empty for runs that are alike."""
         named = dict(self.attributes)
-        for section in ("params", "metrics", "tags", "datasets", "code", "packages"):
+        for section in _SECTIONS:
             found: Mapping[str, Values] = getattr(self, section)
             named |= {f"{section}.{name}": values for name, values in found.items()}
         return named
@@ -77,12 +81,7 @@ class RunComparison:
         return {
             "runs": [{"run_id": r.info.run_id, "run_name": r.info.run_name} for r in self.runs],
             "attributes": self.attributes,
-            "params": self.params,
-            "metrics": self.metrics,
-            "tags": self.tags,
-            "datasets": self.datasets,
-            "code": self.code,
-            "packages": self.packages,
+            **{section: getattr(self, section) for section in _SECTIONS},
         }
 
     def to_pandas(self) -> pd.DataFrame:
@@ -107,14 +106,17 @@ class RunComparison:
         return _table(self.runs, self.differences, width)
 
 
-def compare_runs(runs: Sequence[str | Run] | pd.DataFrame | pl.DataFrame) -> RunComparison:
+def compare_runs(
+    runs: Sequence[str | Run] | pd.DataFrame | pl.DataFrame, *, packages: bool = True
+) -> RunComparison:
     """What differs between two or more runs, and only that.
 
     `runs` are ids, or `Run`s, or a DataFrame of `search_runs` (its column `run_id`; each run is
     read anew). Parameters, latest metrics, tags, data sets (name and digest), code (commit,
-    branch, script), versions of packages, and attributes such as the status. Tags that say
-    nothing about the training, such as the run's name, are left out. InvalidRequest for fewer
-    than two runs; NotFound.
+    branch, script), environment (Python, platform, host), versions of packages, and attributes
+    such as the status. Tags that say nothing about the training, such as the run's name, are left
+    out. The packages are in a file of each run; `packages=False` saves reading it.
+    InvalidRequest for fewer than two runs; NotFound.
     """
     client = current_client()
     table: Any = runs
@@ -122,11 +124,32 @@ def compare_runs(runs: Sequence[str | Run] | pd.DataFrame | pl.DataFrame) -> Run
     if isinstance(given, str):
         raise InvalidRequest("'runs' is one text: expected a list of run ids.")
     found = [each if isinstance(each, Run) else client.get_run(each) for each in given]
-    return comparison_of(found)
+    versions = [packages_of(client, run.info.run_id) for run in found] if packages else ()
+    return comparison_of(found, versions)
 
 
-def comparison_of(runs: Sequence[Run], *, everything: bool = False) -> RunComparison:
-    """What differs between runs as they are here; with `everything`, also what does not."""
+def packages_of(client: Client, run_id: str) -> dict[str, str] | None:
+    """The versions of the packages that a run noted; None when it noted none."""
+    place = client._run_place(run_id).below(PACKAGES_FILE)
+    try:
+        with place.store.read(place.path) as reader:
+            text = b"".join(reader.chunks()).decode(errors="replace")
+    except NotFound:
+        return None
+    pairs = (line.partition("==") for line in text.splitlines())
+    return {name: version for name, equals, version in pairs if equals}
+
+
+def comparison_of(
+    runs: Sequence[Run],
+    packages: Sequence[Mapping[str, str] | None] = (),
+    *,
+    everything: bool = False,
+) -> RunComparison:
+    """What differs between runs as they are here; with `everything`, also what does not.
+
+    `packages` has an entry for each run, or is empty. A run that noted none differs from no other.
+    """
     if len(runs) < 2:
         raise InvalidRequest(f"Comparing needs two runs or more, found {len(runs)}.")
 
@@ -141,9 +164,17 @@ def comparison_of(runs: Sequence[Run], *, everything: bool = False) -> RunCompar
         metrics=section([run.data.metrics for run in runs]),
         tags=section([_other_tags(of_run) for of_run in tags]),
         datasets=section([_datasets(run) for run in runs]),
-        code=section([_beginning(of_run, CODE_TAGS, ("mlflow.", "headrace.")) for of_run in tags]),
-        packages=section([_beginning(of_run, (PACKAGE_TAG,), (PACKAGE_TAG,)) for of_run in tags]),
+        code=section([_beginning(of_run, CODE_TAGS) for of_run in tags]),
+        environment=section([_beginning(of_run, ENVIRONMENT_TAGS) for of_run in tags]),
+        packages=_packages(packages, everything),
     )
+
+
+def _packages(noted: Sequence[Mapping[str, str] | None], everything: bool) -> dict[str, Values]:
+    known = [number for number, of_run in enumerate(noted) if of_run is not None]
+    found = _side_by_side([noted[number] or {} for number in known], everything)
+    rows = {name: dict(zip(known, values, strict=True)) for name, values in found.items()}
+    return {name: [row.get(number) for number in range(len(noted))] for name, row in rows.items()}
 
 
 def _side_by_side(held: Sequence[Mapping[str, Any]], everything: bool) -> dict[str, Values]:
@@ -166,7 +197,7 @@ def _attributes(run: Run) -> dict[str, str]:
 
 
 def _other_tags(tags: Mapping[str, str]) -> dict[str, str]:
-    elsewhere = (*CODE_TAGS, PACKAGE_TAG)
+    elsewhere = (*CODE_TAGS, *ENVIRONMENT_TAGS)
     return {
         key: value
         for key, value in tags.items()
@@ -174,17 +205,13 @@ def _other_tags(tags: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _beginning(
-    tags: Mapping[str, str], beginnings: tuple[str, ...], left_out: tuple[str, ...]
-) -> dict[str, str]:
+def _beginning(tags: Mapping[str, str], beginnings: tuple[str, ...]) -> dict[str, str]:
     """The tags with one of these beginnings, by names without what goes without saying."""
-    found = {}
-    for key, value in tags.items():
-        if key.startswith(beginnings):
-            for start in left_out:
-                key = key.removeprefix(start)
-            found[key] = value
-    return found
+    return {
+        key.removeprefix("headrace.").removeprefix("mlflow.source."): value
+        for key, value in tags.items()
+        if key.startswith(beginnings)
+    }
 
 
 def _datasets(run: Run) -> dict[str, str]:
