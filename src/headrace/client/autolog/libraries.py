@@ -16,6 +16,12 @@ class Entry(NamedTuple):
 
 
 LIBRARIES: Final = {
+    "keras": Entry("keras", "headrace.client.autolog.keras"),
+    "lightgbm": Entry("lightgbm", "headrace.client.autolog.lightgbm"),
+    "lightning": Entry("pytorch", "headrace.client.autolog.lightning"),
+    "pytorch_lightning": Entry("pytorch", "headrace.client.autolog.lightning"),
     "sklearn": Entry("sklearn", "headrace.client.autolog.sklearn"),
     "statsmodels": Entry("statsmodels", "headrace.client.autolog.statsmodels"),
+    "transformers": Entry("transformers", "headrace.client.autolog.transformers"),
+    "xgboost": Entry("xgboost", "headrace.client.autolog.xgboost"),
 }
