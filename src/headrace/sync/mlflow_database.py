@@ -1,0 +1,164 @@
+"""MLflow's own database, SQLite or PostgreSQL, as a source to copy from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from headrace.errors import InvalidState
+from headrace.protocol.experiments import Experiment
+from headrace.protocol.logged_models import LoggedModel
+from headrace.protocol.metrics import Metric
+from headrace.protocol.model_versions import ModelVersion
+from headrace.protocol.registered_models import RegisteredModel
+from headrace.protocol.runs import Run
+from headrace.protocol.wire import Tag
+from headrace.sync.mlflow_model_rows import (
+    read_logged_models,
+    read_registered_models,
+    read_versions,
+    version_place,
+)
+from headrace.sync.mlflow_places import ArtifactPlaces, Remarks
+from headrace.sync.mlflow_rows import PostgresRows, Rows, SqliteRows
+from headrace.sync.mlflow_run_rows import Histories, read_runs
+from headrace.sync.mlflow_tables import MlflowTables, grouped, marks, pages
+from headrace.sync.mlflow_values import name_in_workspace
+from headrace.sync.source import Files
+
+_PAGE: Final = 500
+_EXPERIMENT: Final = (
+    *("experiment_id", "name", "artifact_location", "lifecycle_stage"),
+    *("creation_time", "last_update_time", "workspace"),
+)
+
+
+class MlflowDatabase:
+    """See Source. Read-only: MLflow may go on writing to it meanwhile.
+
+    Schemas from MLflow 1.0 on are understood; what an older one lacks is empty. Experiments and
+    registered models of workspaces are called `NAME (WORKSPACE)`, those of the default one keep
+    their names. `left_out` counts what Headrace does not keep. The logged models and data sets
+    that points were measured on are read once: those added later come with the next copy.
+    """
+
+    def __init__(
+        self, rows: Rows, name: str, *, home: Path | None = None, artifacts: Path | None = None
+    ) -> None:
+        self.name = name
+        self._complaints = Remarks()
+        self._notes = Remarks()
+        self.complaints = self._complaints.lines
+        self.notes = self._notes.lines
+        self._tables = MlflowTables(rows)
+        if not self._tables.are_mlflows:
+            raise InvalidState(f"{name} is not a database of MLflow's.")
+        self._histories = Histories(self._tables)
+        self._places = ArtifactPlaces(
+            home, artifacts, complain=self._complaints.add, note=self._notes.add
+        )
+
+    def left_out(self) -> dict[str, int]:
+        """How much there is of each kind that is not copied: traces, webhooks and so on."""
+        return self._tables.left_out()
+
+    def experiments(self) -> Iterator[Experiment]:
+        """See Source."""
+        end = f"ORDER BY experiment_id LIMIT {_PAGE}"
+        first = self._tables.select("experiments", _EXPERIMENT, end)
+        following = f"WHERE experiment_id > ? {end}"
+        for page in pages(
+            _PAGE,
+            first,
+            lambda last: self._tables.select("experiments", _EXPERIMENT, following, last[0]),
+        ):
+            ids = [row[0] for row in page]
+            tags = grouped(
+                self._tables.select(
+                    "experiment_tags",
+                    ("experiment_id", "key", "value"),
+                    f"WHERE experiment_id IN ({marks(ids)})",
+                    *ids,
+                )
+            )
+            for number, name, place, stage, created, updated, space in page:
+                yield Experiment(
+                    experiment_id=str(number),
+                    name=name_in_workspace(name, space),
+                    artifact_location=place or "",
+                    lifecycle_stage=stage or "active",
+                    creation_time=created or 0,
+                    last_update_time=updated or created or 0,
+                    tags=[Tag(key, value or "") for key, value in tags.get(number, [])],
+                )
+
+    def runs(self, experiment_id: str) -> Iterator[Run]:
+        """See Source."""
+        return read_runs(self._tables, experiment_id)
+
+    def history(self, run_id: str, key: str) -> Iterator[Metric]:
+        """See Source. A point that belongs to several logged models comes once for each."""
+        return self._histories.read(run_id, key)
+
+    def logged_models(self, experiment_id: str) -> Iterator[LoggedModel]:
+        """See Source. Of the metrics, the latest of each data set: all come with their runs."""
+        return read_logged_models(self._tables, experiment_id)
+
+    def registered_models(self) -> Iterator[RegisteredModel]:
+        """See Source."""
+        return read_registered_models(self._tables)
+
+    def model_versions(self, name: str) -> Iterator[ModelVersion]:
+        """See Source. Deleted versions, of which MLflow keeps only a husk, are left out."""
+        return read_versions(self._tables, name)
+
+    def artifacts(self, uri: str) -> Files | None:
+        """See Source. `runs:/` and `models:/` URIs are followed to the files."""
+        return self._places.find(uri, self)
+
+    def run_place(self, run_id: str) -> str | None:
+        """See RecordedPlaces."""
+        found = self._tables.select("runs", ("artifact_uri",), "WHERE run_uuid = ?", run_id)
+        return next((place for (place,) in found), None)
+
+    def logged_model_place(self, model_id: str) -> str | None:
+        """See RecordedPlaces."""
+        where = "WHERE model_id = ?"
+        found = self._tables.select("logged_models", ("artifact_location",), where, model_id)
+        return next((place for (place,) in found), None)
+
+    def version_place(self, name: str, version: str) -> str | None:
+        """See RecordedPlaces."""
+        return version_place(self._tables, name, version)
+
+    def close(self) -> None:
+        """See Source."""
+        self._tables.close()
+
+
+def is_mlflow_database(uri: str, file: Path | None) -> bool:
+    """Whether a database, in `file` if it is SQLite, is MLflow's. Unavailable if it can't be
+    opened; nothing in it changes.
+    """
+    rows = _rows(uri, file)
+    try:
+        return MlflowTables(rows).are_mlflows
+    finally:
+        rows.close()
+
+
+def open_mlflow_database(
+    uri: str, file: Path | None, name: str, artifacts: Path | None
+) -> MlflowDatabase:
+    """Open MLflow's database to copy from; `file` is the one that a SQLite URI names.
+
+    `artifacts` is the folder that its server keeps as `mlflow-artifacts:`.
+    """
+    rows = _rows(uri, file)
+    home = file.absolute().parent if file is not None else None
+    return MlflowDatabase(rows, name, home=home, artifacts=artifacts)
+
+
+def _rows(uri: str, file: Path | None) -> Rows:
+    return SqliteRows(file) if file is not None else PostgresRows(uri)

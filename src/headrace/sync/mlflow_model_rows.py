@@ -1,0 +1,231 @@
+"""Logged and registered models of MLflow's database, a page at a time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from headrace.protocol.logged_models import (
+    LoggedModel,
+    LoggedModelData,
+    LoggedModelInfo,
+    LoggedModelStatus,
+)
+from headrace.protocol.metrics import Metric
+from headrace.protocol.model_versions import ModelVersion
+from headrace.protocol.registered_models import Alias, RegisteredModel
+from headrace.protocol.wire import Param, Tag, as_enum
+from headrace.sync.mlflow_tables import MlflowTables, grouped, marks, pages
+from headrace.sync.mlflow_values import (
+    DEFAULT_WORKSPACE,
+    DELETED_STAGE,
+    logged_model_of,
+    metric_value,
+    name_in_workspace,
+    version_status,
+)
+
+_PAGE: Final = 100
+_IN_WORKSPACE: Final = re.compile(r"(.+) \(([^()]+)\)")
+
+_LOGGED: Final = (
+    *("model_id", "name", "artifact_location", "creation_timestamp_ms"),
+    *("last_updated_timestamp_ms", "status", "model_type", "source_run_id", "status_message"),
+)
+_VERSION: Final = (
+    *("version", "creation_time", "last_updated_time", "description", "current_stage"),
+    *("source", "run_id", "status", "status_message", "run_link"),
+)
+
+
+def read_logged_models(tables: MlflowTables, experiment_id: str) -> Iterator[LoggedModel]:
+    """The logged models of an experiment that are not deleted, by id."""
+    alive = "WHERE experiment_id = ? AND lifecycle_stage = 'active'"
+    end = f"ORDER BY model_id LIMIT {_PAGE}"
+    number = int(experiment_id)
+    first = tables.select("logged_models", _LOGGED, f"{alive} {end}", number)
+
+    def after(last: Any) -> list[Any]:
+        where = f"{alive} AND model_id > ? {end}"
+        return tables.select("logged_models", _LOGGED, where, number, last[0])
+
+    for page in pages(_PAGE, first, after):
+        yield from _whole_models(tables, experiment_id, page)
+
+
+def _whole_models(
+    tables: MlflowTables, experiment_id: str, page: list[Any]
+) -> Iterator[LoggedModel]:
+    ids = [row[0] for row in page]
+    of_page = f"WHERE model_id IN ({marks(ids)})"
+    tags = grouped(
+        tables.select("logged_model_tags", ("model_id", "tag_key", "tag_value"), of_page, *ids)
+    )
+    params = grouped(
+        tables.select(
+            "logged_model_params", ("model_id", "param_key", "param_value"), of_page, *ids
+        )
+    )
+    points = grouped(_latest_points(tables, ids))
+    for model_id, name, place, created, updated, status, kind, run_id, message in page:
+        yield LoggedModel(
+            LoggedModelInfo(
+                model_id=model_id,
+                experiment_id=experiment_id,
+                name=name,
+                creation_timestamp_ms=created or 0,
+                last_updated_timestamp_ms=updated or created or 0,
+                artifact_uri=place or "",
+                status=as_enum(LoggedModelStatus, status, "status"),
+                model_type=kind,
+                source_run_id=run_id,
+                status_message=message,
+                tags=[Tag(key, value or "") for key, value in tags.get(model_id, [])],
+            ),
+            LoggedModelData(
+                params=[Param(key, value or "") for key, value in params.get(model_id, [])],
+                metrics=[
+                    Metric(key, metric_value(value, is_nan), at, step, run, model_id, data, digest)
+                    for key, value, is_nan, at, step, run, data, digest in points.get(model_id, [])
+                ],
+            ),
+        )
+
+
+def _latest_points(tables: MlflowTables, ids: list[str]) -> list[Any]:
+    """The latest point of each metric of a model and data set; all points come with their runs.
+
+    Whether a point is NaN stands only with the run.
+    """
+    return tables.query(
+        ("logged_model_metrics",),
+        "SELECT ranked.model_id, ranked.metric_name, ranked.metric_value, metrics.is_nan, "  # noqa: S608 - only marks are put in
+        "ranked.metric_timestamp_ms, ranked.metric_step, ranked.run_id, ranked.dataset_name, "
+        "ranked.dataset_digest FROM (SELECT logged_model_metrics.*, row_number() OVER ("
+        "PARTITION BY model_id, metric_name, dataset_name, dataset_digest "
+        "ORDER BY metric_step DESC, metric_timestamp_ms DESC, run_id) AS place "
+        f"FROM logged_model_metrics WHERE model_id IN ({marks(ids)})) AS ranked "
+        "LEFT JOIN metrics ON metrics.run_uuid = ranked.run_id "
+        "AND metrics.key = ranked.metric_name AND metrics.step = ranked.metric_step "
+        "AND metrics.timestamp = ranked.metric_timestamp_ms "
+        "AND metrics.value = ranked.metric_value WHERE ranked.place = 1",
+        *ids,
+    )
+
+
+def read_registered_models(tables: MlflowTables) -> Iterator[RegisteredModel]:
+    """All registered models by name; in a workspace of their own under a name that says so."""
+    table = "registered_models"
+    space = tables.workspace(table)
+    columns = ("name", "creation_time", "last_updated_time", "description")
+    order = f"ORDER BY name, {space} LIMIT {_PAGE}" if space != "'default'" else (
+        f"ORDER BY name LIMIT {_PAGE}"
+    )  # fmt: skip
+    start = f"SELECT {space}, {tables.pick(table, *columns)} FROM {table}"  # noqa: S608 - names are ours
+    first = tables.query((table,), f"{start} {order}")
+
+    def after(last: Any) -> list[Any]:
+        where = f"WHERE (name, {space}) > (?, ?)"
+        return tables.query((table,), f"{start} {where} {order}", last[1], last[0])
+
+    for page in pages(_PAGE, first, after):
+        names = [row[1] for row in page]
+        tags = _of_models(tables, "registered_model_tags", ("key", "value"), names)
+        aliases = _of_models(tables, "registered_model_aliases", ("alias", "version"), names)
+        for space_name, name, created, updated, description in page:
+            own = (space_name, name)
+            yield RegisteredModel(
+                name_in_workspace(name, space_name),
+                created or 0,
+                updated or created or 0,
+                description,
+                tags=[Tag(key, value or "") for key, value in tags.get(own, [])],
+                aliases=[Alias(alias, str(version)) for alias, version in aliases.get(own, [])],
+            )
+
+
+def _of_models(
+    tables: MlflowTables, table: str, columns: tuple[str, ...], names: list[str]
+) -> dict[tuple[str, str], list[Any]]:
+    """Rows of a table by (workspace, name of the registered model)."""
+    found: dict[tuple[str, str], list[Any]] = {}
+    for space, name, *row in tables.query(
+        (table,),
+        f"SELECT {tables.workspace(table)}, {tables.pick(table, 'name', *columns)} "  # noqa: S608 - names are ours
+        f"FROM {table} WHERE name IN ({marks(names)})",
+        *names,
+    ):
+        found.setdefault((space, name), []).append(row)
+    return found
+
+
+def read_versions(tables: MlflowTables, shown_name: str) -> Iterator[ModelVersion]:
+    """The versions of a registered model that are not deleted, by rising number."""
+    space, name = _workspace_of(tables, shown_name)
+    table = "model_versions"
+    of_model = f"WHERE name = ? AND {tables.workspace(table)} = ?"
+    end = f"ORDER BY version LIMIT {_PAGE}"
+    first = tables.select(table, _VERSION, f"{of_model} {end}", name, space)
+
+    def after(last: Any) -> list[Any]:
+        where = f"{of_model} AND version > ? {end}"
+        return tables.select(table, _VERSION, where, name, space, last[0])
+
+    for page in pages(_PAGE, first, after):
+        numbers = [row[0] for row in page]
+        tags = grouped(
+            tables.select(
+                "model_version_tags",
+                ("version", "key", "value"),
+                f"WHERE name = ? AND {tables.workspace('model_version_tags')} = ? "
+                f"AND version IN ({marks(numbers)})",
+                *(name, space, *numbers),
+            )
+        )
+        for row in page:
+            if row[4] != DELETED_STAGE:
+                yield _version(shown_name, row, tags.get(row[0], []))
+
+
+def _version(name: str, row: Any, tags: list[Any]) -> ModelVersion:
+    number, created, updated, text, stage, source, run_id, status, message, link = row
+    return ModelVersion(
+        name=name,
+        version=str(number),
+        creation_timestamp=created or 0,
+        last_updated_timestamp=updated or created or 0,
+        current_stage=stage or "None",
+        description=text or "",
+        source=source or "",
+        run_id=run_id or "",
+        status=version_status(status),
+        status_message=message,
+        run_link=link or "",
+        model_id=logged_model_of(source),
+        tags=[Tag(key, value or "") for key, value in tags],
+    )
+
+
+def version_place(tables: MlflowTables, shown_name: str, version: str) -> str | None:
+    """Where the files of a version lie; `source` may only name another version."""
+    space, name = _workspace_of(tables, shown_name)
+    found = tables.select(
+        "model_versions",
+        ("storage_location", "source"),
+        f"WHERE name = ? AND {tables.workspace('model_versions')} = ? AND version = ?",
+        *(name, space, int(version)),
+    )
+    return next((stored or source for stored, source in found), None)
+
+
+def _workspace_of(tables: MlflowTables, shown_name: str) -> tuple[str, str]:
+    """The workspace and the name in it that `name_in_workspace` was made from."""
+    parts = _IN_WORKSPACE.fullmatch(shown_name)
+    if parts is not None:
+        name, space = parts.groups()
+        column = tables.workspace("registered_models")
+        where = f"WHERE name = ? AND {column} = ?"
+        if tables.select("registered_models", ("name",), where, name, space):
+            return space, name
+    return DEFAULT_WORKSPACE, shown_name
