@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import re
 import sys
@@ -11,12 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from types import ModuleType
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from headrace import settings
 from headrace.client.autolog import scope
 from headrace.client.autolog.imports import forget, when_imported
-from headrace.client.autolog.replacement import Around, Replacement
+from headrace.client.autolog.replacement import Around, Replacement, wrapped
 
 _log: Final = logging.getLogger("headrace")
 
@@ -66,7 +67,7 @@ class Library(Generic[O]):
         """Whether the user has called this library's own `autolog`: that one's options stay."""
         self._hooks = {name: self._checked(hook) for name, hook in hooks.items()}
         self._versions = versions
-        self._replaced: list[Replacement] = []
+        self._replaced: dict[tuple[int, str], Replacement] = {}
         self._warned: set[tuple[str, str]] = set()
         self._pid: int | None = None
         self._lock = threading.RLock()
@@ -81,7 +82,7 @@ class Library(Generic[O]):
             if self.on:
                 self._warned.clear()
             else:
-                for replaced in reversed(self._replaced):
+                for replaced in reversed(self._replaced.values()):
                     replaced.undo()
                 self._replaced.clear()
         # Not under the lock: these may wait for an import in another thread, which may wait for it.
@@ -94,10 +95,12 @@ class Library(Generic[O]):
 
     def replace(self, owner: type | ModuleType, name: str, around: Around) -> None:
         """Put `around` around an attribute, until the library is switched off; once only."""
-        with self._lock:
-            if not self.on or any(replaced.is_of(owner, name) for replaced in self._replaced):
-                return
-            self._replaced.append(Replacement(owner, name, around))
+        found = inspect.getattr_static(owner, name)
+        self._put(owner, name, lambda: wrapped(found, around))
+
+    def put(self, owner: type | ModuleType, name: str, value: Any) -> None:
+        """Set an attribute, until the library is switched off; once only."""
+        self._put(owner, name, lambda: value)
 
     @contextmanager
     def guard(self, what: str) -> Iterator[None]:
@@ -125,6 +128,13 @@ class Library(Generic[O]):
             type(error).__name__,
             error,
         )
+
+    def _put(self, owner: type | ModuleType, name: str, make: Callable[[], Any]) -> None:
+        with self._lock:
+            key = (id(owner), name)
+            earlier = self._replaced.get(key)
+            if self.on and (earlier is None or not earlier.in_place):
+                self._replaced[key] = Replacement(owner, name, make())
 
     def _checked(self, hook: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
         def run(module: ModuleType) -> None:

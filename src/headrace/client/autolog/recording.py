@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from headrace.client.active import ActiveRun
 from headrace.client.autolog.library import Library, Options
 from headrace.client.client import Client
 from headrace.client.datasets import dataset_input
+from headrace.client.values import now
 from headrace.errors import InvalidRequest
 from headrace.protocol import limits
 from headrace.protocol.metrics import Metric
@@ -21,6 +23,8 @@ from headrace.protocol.wire import Param, Tag
 AUTOLOGGING_TAG: Final = "mlflow.autologging"
 """On a run that autologging began: the flavor that did."""
 
+_MOST_ITEMS: Final = limits.MAX_VALUE_LENGTH
+"""More items than that do not fit anyway, so they are not written out."""
 _NOT_IN_KEYS: Final = re.compile(r"[^/\w.\- :]")
 
 
@@ -43,6 +47,10 @@ class Recorder:
         self.run_id = run_id
         self._library = library
 
+    def of_run(self, run_id: str) -> Recorder:
+        """The same for another run, such as a child of this one."""
+        return Recorder(self.client, run_id, self._library)
+
     def params(self, params: Mapping[str, Any]) -> None:
         """Write parameters as text, cut at 100,000 characters.
 
@@ -58,19 +66,27 @@ class Recorder:
         except InvalidRequest:
             self._one_by_one(pairs)
 
-    def metrics(self, metrics: Mapping[str, Any], step: int = 0, **where: str) -> None:
-        """Add a point of each metric, all at one time; `where` may name `dataset_name` and such.
+    def metrics(self, metrics: Mapping[str, Any], step: int = 0, dataset: Any = None) -> None:
+        """Add a point of each metric, all at one time; `dataset` is what they were measured on.
 
         What is no number is left out.
         """
-        self.points((key, value, step) for key, value in metrics.items())
+        self.points(((key, value, step) for key, value in metrics.items()), dataset)
 
-    def points(self, points: Iterable[tuple[str, Any, int]]) -> None:
+    def points(self, points: Iterable[tuple[str, Any, int]], dataset: Any = None) -> None:
         """Add points: key, value and step. What is no number is left out."""
-        now = _now()
+        at = now()
+        measured = {} if dataset is None else {"name": dataset.name, "digest": dataset.digest}
         numbers = ((key, number_for(value), step) for key, value, step in points)
         made = [
-            Metric(key=key_for(key), value=value, timestamp=now, step=step)
+            Metric(
+                key=key_for(key),
+                value=value,
+                timestamp=at,
+                step=step,
+                dataset_name=measured.get("name"),
+                dataset_digest=measured.get("digest"),
+            )
             for key, value, step in numbers
             if value is not None
         ]
@@ -117,6 +133,8 @@ def key_for(name: Any) -> str:
 
 def text_for(value: Any) -> str:
     """`value` as text that can be stored: long ones are cut, and end in `...`."""
+    if isinstance(value, list | tuple | set | frozenset) and len(value) > _MOST_ITEMS:
+        value = [*itertools.islice(value, _MOST_ITEMS), ...]
     text = str(value).replace("\x00", "").encode("utf-8", "replace").decode()
     most = limits.MAX_VALUE_LENGTH
     return text if len(text) <= most else text[: most - 3] + "..."
@@ -129,9 +147,3 @@ def number_for(value: Any) -> float | None:
     # RuntimeError: how PyTorch says that a tensor has more than one element.
     except (TypeError, ValueError, OverflowError, RuntimeError):
         return None
-
-
-def _now() -> int:
-    from headrace.client.values import now
-
-    return now()

@@ -31,30 +31,21 @@ class Around:
 
 
 class Replacement:
-    """One attribute of a class or module with `around` around it; `undo` puts the old one back."""
+    """One attribute of a class or module that has another value now; `undo` puts the old back."""
 
-    def __init__(self, owner: type | ModuleType, name: str, around: Around) -> None:
-        """Replace. AttributeError when there is no such attribute, TypeError for what is no
-        function, and for a class that cannot be changed.
-        """
-        found = owner.__dict__.get(name, _MISSING)
-        self._original = found
+    def __init__(self, owner: type | ModuleType, name: str, value: Any) -> None:
+        """Replace. TypeError for a class that cannot be changed."""
+        self._original = owner.__dict__.get(name, _MISSING)
         self._owner = weakref.ref(owner)
         self._name = name
-        if found is _MISSING:
-            found = inspect.getattr_static(owner, name)
-        self._put = wrapped(found, around)
-        setattr(owner, name, self._put)
+        self._put = value
+        setattr(owner, name, value)
 
     @property
     def in_place(self) -> bool:
         """Whether it is there still: a reload, or another patch over it, may have removed it."""
         owner = self._owner()
         return owner is not None and owner.__dict__.get(self._name) is self._put
-
-    def is_of(self, owner: type | ModuleType, name: str) -> bool:
-        """Whether this is what `name` of `owner` is now."""
-        return self._name == name and self._owner() is owner and self.in_place
 
     def undo(self) -> None:
         """Put back what was there. What somebody has put over it meanwhile stays."""

@@ -1,0 +1,166 @@
+"""Metrics that the user computes after a fit: whose predictions they are about, and their names.
+
+A prediction of a fitted estimator is remembered, by identity, for as long as it lives. A call of
+`sklearn.metrics` with it is logged to the run of the fit as `METRIC_DATA`, as MLflow does it:
+`accuracy_score_X_test`, the second call `accuracy_score-2_X_test`, and for another object of the
+same name `accuracy_score_X_test-2`. Nothing here keeps a model or data alive.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from types import FrameType
+from typing import Any, Final, Generic, TypeVar
+
+from headrace.client.autolog.recording import Recorder
+
+T = TypeVar("T")
+INFO_FILE: Final = "metric_info.json"
+MAX_CALLS: Final = 1000
+"""Metrics of one run that are logged; a loop that computes more is not followed further."""
+_OURS: Final = "headrace.client.autolog."
+
+
+class ById(Generic[T]):
+    """What is known about objects that cannot be keys; forgotten when the object is gone."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[weakref.ref[Any], T]] = {}
+
+    def put(self, subject: Any, value: T) -> None:
+        """Know `value` about `subject`, unless nobody can tell when it is gone (as of a list)."""
+        number = id(subject)
+
+        def forget(reference: weakref.ref[Any]) -> None:
+            if (entry := self._known.get(number)) is not None and entry[0] is reference:
+                del self._known[number]
+
+        try:
+            self._known[number] = (weakref.ref(subject, forget), value)
+        except TypeError:
+            return
+
+    def get(self, subject: Any) -> T | None:
+        """What is known about `subject`; None for nothing."""
+        entry = self._known.get(id(subject))
+        return entry[1] if entry is not None and entry[0]() is subject else None
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
+class Evaluation:
+    """The metrics after one fit: the run, and the names that have been given in it."""
+
+    def __init__(self, log: Recorder) -> None:
+        self.log = log
+        self._names: ById[str] = ById()
+        self._uses: dict[str, int] = {}
+        self._calls: dict[str, list[tuple[str, str]]] = {}
+        self._noted: ById[bool] = ById()
+        self._lock = threading.Lock()
+
+    def name_of(self, data: Any) -> str:
+        """The name of a data set: its variable's, and a number from the second on."""
+        with self._lock:
+            known = self._names.get(data)
+            if known is None:
+                plain = variable_of(data) or "unknown_dataset"
+                count = self._uses[plain] = self._uses.get(plain, 0) + 1
+                known = _numbered(plain, count)
+                self._names.put(data, known)
+            return known
+
+    def log_metric(self, metric: str, data_name: str, value: float, command: str) -> None:
+        """Log a value, under a name that tells it from earlier calls, and how it was computed."""
+        with self._lock:
+            calls = self._calls.setdefault(metric, [])
+            if sum(map(len, self._calls.values())) >= MAX_CALLS:
+                return
+            key = f"{_numbered(metric, len(calls) + 1)}_{data_name}"
+            calls.append((key, command))
+            info = dict(sorted(call for calls in self._calls.values() for call in calls))
+        self.log.metrics({key: value})
+        self.log.dictionary(info, INFO_FILE)
+
+    def first_use(self, data: Any) -> bool:
+        """Whether this data set is evaluated on for the first time."""
+        with self._lock:
+            if self._noted.get(data):
+                return False
+            self._noted.put(data, True)
+            return True
+
+
+class Prediction:
+    """Whose prediction it is, and on what."""
+
+    def __init__(self, evaluation: Evaluation, data: Any) -> None:
+        self.evaluation = evaluation
+        self.data_name = evaluation.name_of(data)
+        try:
+            self._data: weakref.ref[Any] | None = weakref.ref(data)
+        except TypeError:
+            self._data = None
+
+    @property
+    def data(self) -> Any | None:
+        """What was predicted from; None when it is gone."""
+        return None if self._data is None else self._data()
+
+
+def user_frame() -> FrameType | None:
+    """The frame outside autologging that made the call that is being observed."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and (
+        str(frame.f_globals.get("__name__")).startswith(_OURS)
+        or frame.f_globals.get("__name__") == "contextlib"
+    ):
+        frame = frame.f_back
+    return frame
+
+
+def variable_of(value: Any) -> str | None:
+    """The variable that holds `value` where the call came from; None where none does.
+
+    Frames that were themselves given it as an argument only pass it on.
+    """
+    frame = user_frame()
+    while frame is not None:
+        code = frame.f_code
+        given = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        names = [name for name, held in list(frame.f_locals.items()) if held is value]
+        if not names:
+            return None
+        if frame.f_back is None or not any(name in given for name in names):
+            return names[0]
+        outer = [name for name, held in list(frame.f_back.f_locals.items()) if held is value]
+        if not outer:
+            return names[0]
+        frame = frame.f_back
+    return None
+
+
+def command_of(
+    name: str, function: Callable[..., Any], args: Iterable[Any], kwargs: dict[str, Any]
+) -> str:
+    """The call as text: variables by name, scalars as they are, all else by type."""
+    names = [key for key in inspect.signature(function).parameters if key != "self"]
+    given = [*zip(names, args, strict=False), *kwargs.items()]
+    return f"{name}({', '.join(f'{key}={_shown(value)}' for key, value in given)})"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return repr(value if len(value) <= 32 else value[:32] + "...")
+    if value is None or isinstance(value, bool | int | float | complex):
+        return repr(value)
+    return variable_of(value) or f"<{type(value).__name__}>"
+
+
+def _numbered(name: str, count: int) -> str:
+    return name if count == 1 else f"{name}-{count}"
