@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any, Final
 
@@ -35,28 +34,6 @@ def log_importance(log: Recorder, importance: Mapping[str, Any], kind: str) -> N
     log.dictionary(dict(importance), f"feature_importance_{kind}.json")
     if importance and find_spec("matplotlib") is not None:
         log.figure(_bars(importance, kind), f"feature_importance_{kind}.png")
-
-
-def param_texts(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters as they read best: a function by its name, not by its place in memory."""
-    return {key: _plain(value) for key, value in params.items()}
-
-
-def given_or_default(
-    function: Callable[..., Any], given: Mapping[str, Any], left_out: Sequence[str]
-) -> dict[str, Any]:
-    """The arguments of a call with the defaults of those that were not given."""
-    return {
-        name: given.get(name, parameter.default)
-        for name, parameter in inspect.signature(function).parameters.items()
-        if name not in left_out
-    }
-
-
-def _plain(value: Any) -> Any:
-    if callable(value) and hasattr(value, "__qualname__"):
-        return value.__qualname__
-    return value
 
 
 def _bars(importance: Mapping[str, Any], kind: str) -> Any:

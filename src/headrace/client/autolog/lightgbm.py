@@ -7,12 +7,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Final
 
-from headrace.client.autolog.boosting import (
-    given_or_default,
-    log_early_stopping,
-    log_importance,
-    param_texts,
-)
+from headrace.client.autolog.arguments import params_of
+from headrace.client.autolog.boosting import log_early_stopping, log_importance
 from headrace.client.autolog.datasets import dataset_of
 from headrace.client.autolog.library import Library, Options
 from headrace.client.autolog.patching import Call, patch
@@ -60,7 +56,7 @@ def _hook(lightgbm: ModuleType) -> None:
 
 
 def _train(call: Call) -> Generator[None, Any, None]:
-    call.log.params(param_texts(_params(call)))
+    call.log.params(params_of(call, _NO_PARAMS, call.argument("params")))
     if LIBRARY.options.log_datasets:
         with LIBRARY.guard("the data"):
             _log_data(call)
@@ -75,12 +71,6 @@ def _train(call: Call) -> Generator[None, Any, None]:
         with LIBRARY.guard(f"the importance of features by {kind}"):
             worth = booster.feature_importance(importance_type=kind).tolist()
             log_importance(call.log, dict(zip(names, worth, strict=True)), kind)
-
-
-def _params(call: Call) -> dict[str, Any]:
-    arguments = call.arguments
-    params = arguments.get("params") or {}
-    return {**given_or_default(call.function, arguments, _NO_PARAMS), **params}
 
 
 class _Watcher:

@@ -7,12 +7,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Final
 
-from headrace.client.autolog.boosting import (
-    given_or_default,
-    log_early_stopping,
-    log_importance,
-    param_texts,
-)
+from headrace.client.autolog.arguments import params_of
+from headrace.client.autolog.boosting import log_early_stopping, log_importance
 from headrace.client.autolog.datasets import MAX_BYTES, dataset_of
 from headrace.client.autolog.library import Library, Options
 from headrace.client.autolog.patching import Call, patch
@@ -70,7 +66,7 @@ def _logs(_call: Call) -> bool:
 
 
 def _train(call: Call) -> Generator[None, Any, None]:
-    call.log.params(param_texts(_params(call)))
+    call.log.params(params_of(call, _NO_PARAMS, call.argument("params")))
     if LIBRARY.options.log_datasets:
         with LIBRARY.guard("the data"):
             _log_data(call)
@@ -85,12 +81,6 @@ def _train(call: Call) -> Generator[None, Any, None]:
     for kind in LIBRARY.options.importance_types:
         with LIBRARY.guard(f"the importance of features by {kind}"):
             log_importance(call.log, booster.get_score(importance_type=kind), kind)
-
-
-def _params(call: Call) -> dict[str, Any]:
-    arguments = call.arguments
-    params = arguments.get("params") or {}
-    return {**given_or_default(call.function, arguments, _NO_PARAMS), **dict(params)}
 
 
 def _watcher(call: Call, history: list[dict[str, float]]) -> Any:
