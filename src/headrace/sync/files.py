@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
+from functools import partial
 
 from headrace.artifacts.base import ReadableArtifacts
 from headrace.artifacts.open import ArtifactPlace
 from headrace.artifacts.paths import join
+from headrace.sync import marks
+from headrace.sync.destination import Destination
 from headrace.sync.outcome import Outcome
-from headrace.sync.source import Files
+from headrace.sync.source import Files, Source
 
 Listing = Sequence[tuple[str, int]]
 """Names below a folder, with their sizes in bytes."""
@@ -29,33 +32,52 @@ def _below(store: ReadableArtifacts, root: str, folder: str) -> Iterator[tuple[s
             yield name, entry.file_size or 0
 
 
-def copy_files(
-    found: Listing,
-    source: Files,
-    place: ArtifactPlace,
-    of: str,
-    outcome: Outcome,
-    at_once: Executor,
-) -> bool:
-    """Copy the files in `found`; whether all of them are there now.
+class FileCopier:
+    """Copies the files of runs and logged models, a few at once."""
 
-    `of` names what they belong to in problems. A file of the same size, and of the same digest
-    where both sides know it, is passed over.
-    """
-    if not found:
+    def __init__(
+        self, source: Source, destination: Destination, outcome: Outcome, at_once: Executor
+    ) -> None:
+        self._source = source
+        self._destination = destination
+        self._outcome = outcome
+        self._at_once = at_once
+
+    def copy(self, uri: str, to: str, of: str) -> str | None:
+        """Copy the files behind one artifact URI to another; their digest, None if some miss.
+
+        `of` names what they belong to in problems.
+        """
+        what = f"the files of {of}"
+        files = self._outcome.attempt(what, lambda: self._source.artifacts(uri))
+        if files is None:
+            self._outcome.problem(what, f"'{uri}' cannot be reached from here.")
+            return None
+        return self._outcome.attempt(what, lambda: self._copy_all(files, to, of))
+
+    def _copy_all(self, files: Files, to: str, of: str) -> str | None:
+        found = listing(files)
+        if found:
+            place = self._destination.place(to)
+            there = dict(listing(place))
+
+            def copy(file: tuple[str, int]) -> bool:
+                return self._copy_unless_there(files, place, file[0], there.get(file[0]) == file[1])
+
+            def attempt(file: tuple[str, int]) -> bool | None:
+                return self._outcome.attempt(f"the file '{file[0]}' of {of}", partial(copy, file))
+
+            if not all(list(self._at_once.map(attempt, found))):
+                return None
+        return marks.files_state(found)
+
+    def _copy_unless_there(
+        self, files: Files, place: ArtifactPlace, name: str, same_size: bool
+    ) -> bool:
+        """Pass over a file of the same size, and the same digest where both sides know it."""
+        if not same_size or not _same(files, place, name):
+            self._outcome.sent(files=1, file_bytes=_copy_one(files, place, name))
         return True
-    there = dict(listing(place))
-
-    def copy(file: tuple[str, int]) -> bool:
-        name, size = file
-        done = False
-        with outcome.going_on(f"the file '{name}' of {of}"):
-            if there.get(name) != size or not _same(source, place, name):
-                outcome.sent(files=1, file_bytes=_copy_one(source, place, name))
-            done = True
-        return done
-
-    return all(list(at_once.map(copy, found)))
 
 
 def _same(source: Files, place: ArtifactPlace, name: str) -> bool:
@@ -68,8 +90,10 @@ def _same(source: Files, place: ArtifactPlace, name: str) -> bool:
 
 
 def _copy_one(source: Files, place: ArtifactPlace, name: str) -> int:
-    with source.store.read(join(source.path, name)) as reader:
-        with place.store.write(join(place.path, name)) as writer:
-            for piece in reader.chunks():
-                writer.write(piece)
-            return writer.commit(reader.sha256).size
+    with (
+        source.store.read(join(source.path, name)) as reader,
+        place.store.write(join(place.path, name)) as writer,
+    ):
+        for piece in reader.chunks():
+            writer.write(piece)
+        return writer.commit(reader.sha256).size

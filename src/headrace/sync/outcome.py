@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final, TypeVar
 
 from msgspec import Struct
 
@@ -17,7 +17,9 @@ from headrace.errors import (
     Unavailable,
 )
 
-FATAL = (Unavailable, Unauthenticated, PermissionDenied, TooManyRequests)
+T = TypeVar("T")
+
+FATAL: Final = (Unavailable, Unauthenticated, PermissionDenied, TooManyRequests)
 """Errors that the next thing to copy would meet again: the copy stops and can be run again."""
 
 
@@ -37,7 +39,7 @@ class Problem(Struct, frozen=True):
     why: str
 
 
-KINDS = ("experiments", "runs", "logged_models", "registered_models", "model_versions")
+KINDS: Final = ("experiments", "runs", "logged_models", "registered_models", "model_versions")
 
 
 @dataclass
@@ -51,6 +53,7 @@ class Outcome:
     file_bytes: int = 0
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    _known_problems: set[Problem] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def count(self, kind: str, how: str) -> None:
@@ -67,9 +70,12 @@ class Outcome:
             self.file_bytes += file_bytes
 
     def problem(self, what: str, why: str) -> None:
-        """Something could not be copied."""
+        """Something could not be copied; said once, however often it is met."""
         with self._lock:
-            self.problems.append(Problem(what, why))
+            problem = Problem(what, why)
+            if problem not in self._known_problems:
+                self._known_problems.add(problem)
+                self.problems.append(problem)
 
     def note(self, text: str) -> None:
         """Something a person should know, once."""
@@ -77,12 +83,15 @@ class Outcome:
             if text not in self.notes:
                 self.notes.append(text)
 
-    @contextmanager
-    def going_on(self, what: str) -> Iterator[None]:
-        """Turn an error about one thing into a problem; what stops everything is raised."""
+    def attempt(self, what: str, do: Callable[[], T]) -> T | None:
+        """What `do` returns; None after an error about one thing, which becomes a problem.
+
+        What stops everything is raised.
+        """
         try:
-            yield
+            return do()
         except FATAL:
             raise
         except HeadraceError as error:
             self.problem(what, error.message)
+            return None
