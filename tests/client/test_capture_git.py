@@ -200,6 +200,7 @@ def test_nothing_that_a_repository_configures_is_run(repository: Path, tmp_path:
     (hooks / "post-index-change").symlink_to(program("hook"))
     (repository / ".gitattributes").write_text("*.py filter=evil diff=evil\n*.txt filter=a.b-C\n")
     (repository / "note.txt").write_text("one\n")
+    (repository / "same.md").write_text("one\n")
     run_git(repository, "add", ".")
     run_git(repository, "commit", "--quiet", "--message=attributes")
     for key, name in {
@@ -221,6 +222,7 @@ def test_nothing_that_a_repository_configures_is_run(repository: Path, tmp_path:
     run_git(repository, "config", "core.worktree", str(tmp_path))
     (repository / "train.py").write_text("rate = 0.2\n")
     (repository / "note.txt").write_text("two\n")
+    os.utime(repository / "same.md", (1, 1))  # git would note in its index that it is the same
     index = (repository / ".git" / "index").read_bytes()
     changes = changes_in(repository)
     assert "+rate = 0.2" in changes.text

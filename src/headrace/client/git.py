@@ -36,7 +36,6 @@ _SAFE_OPTIONS: Final = (
     *("-c", "core.fsmonitor=false"),
     *("-c", "core.untrackedCache=false"),
     *("-c", f"core.hooksPath={os.devnull}"),
-    *("-c", "diff.external="),
 )
 _SAFE_ENVIRONMENT: Final = {
     "GIT_OPTIONAL_LOCKS": "0",
@@ -106,17 +105,28 @@ def uncommitted(checkout: Checkout, cancelled: threading.Event) -> Uncommitted |
     binary files and those whose names say that they hold secrets are in it by name only.
     """
     import shutil
+    import tempfile
 
     program = shutil.which("git")
     if program is None or checkout.commit is None:
         return None
-    git = _Git(program, checkout.root, cancelled)
+    with tempfile.TemporaryDirectory(prefix="headrace-") as folder:
+        # Git notes in the index what it has looked at, and locks it for that: in a copy.
+        index = Path(folder, "index")
+        try:
+            shutil.copy2(_git_folder(checkout.root) / "index", index)
+        except OSError:
+            return None
+        return _uncommitted(_Git(program, checkout.root, index, cancelled), checkout.commit)
+
+
+def _uncommitted(git: _Git, commit: str) -> Uncommitted | None:
     if not git.switch_filters_off():
         return None
     shown = [":/", *(f":(top,exclude,icase,glob){pattern}" for pattern in SECRET_FILES)]
     hidden = [f":(top,icase,glob){pattern}" for pattern in SECRET_FILES]
-    patch = git.read([*_DIFF, checkout.commit, "--", *shown], MAX_DIFF_BYTES)
-    secret = git.read([*_DIFF, "--name-only", "-z", checkout.commit, "--", *hidden])
+    patch = git.read([*_DIFF, commit, "--", *shown], MAX_DIFF_BYTES)
+    secret = git.read([*_DIFF, "--name-only", "-z", commit, "--", *hidden])
     untracked = git.read(
         ["ls-files", "--others", "--exclude-standard", "--directory", "--no-empty-directory", "-z"]
     )
@@ -124,15 +134,12 @@ def uncommitted(checkout: Checkout, cancelled: threading.Event) -> Uncommitted |
         return None
     heading = _names("Untracked, not shown", untracked) + _names("Changed, not shown", secret)
     if heading:
-        heading = f"# Commit: {checkout.commit}\n{heading}\n"
+        heading = f"# Commit: {commit}\n{heading}\n"
     return Uncommitted(bool(patch or secret), heading + _cut(patch))
 
 
 def _read(root: Path) -> Checkout:
-    git = root / ".git"
-    if not git.is_dir():
-        # A work tree or a submodule: the file says where the folder is.
-        git = (root / _text(git).strip().removeprefix("gitdir: ")).resolve()
+    git = _git_folder(root)
     common = git
     if (git / "commondir").exists():
         common = (git / _text(git / "commondir").strip()).resolve()
@@ -144,6 +151,14 @@ def _read(root: Path) -> Checkout:
     commit = _commit_of(common, reference)
     branch = reference.removeprefix("refs/heads/") if commit else None
     return Checkout(root, commit, branch, remote)
+
+
+def _git_folder(root: Path) -> Path:
+    git = root / ".git"
+    if git.is_dir():
+        return git
+    # A work tree or a submodule: the file says where the folder is.
+    return (root / _text(git).strip().removeprefix("gitdir: ")).resolve()
 
 
 def _text(file: Path) -> str:
@@ -206,7 +221,7 @@ def _cut(patch: bytes) -> str:
 class _Git:
     """Runs git in one checkout, with a time limit for all its calls together."""
 
-    def __init__(self, program: str, root: Path, cancelled: threading.Event) -> None:
+    def __init__(self, program: str, root: Path, index: Path, cancelled: threading.Event) -> None:
         self._program = program
         self._root = root
         self._cancelled = cancelled
@@ -214,7 +229,8 @@ class _Git:
         self._filters_off: list[str] = []
         own = {name: text for name, text in os.environ.items() if not name.startswith("GIT_")}
         # The work tree is the one we found, whatever the repository's configuration says.
-        self._environment = {**own, **_SAFE_ENVIRONMENT, "GIT_WORK_TREE": str(root)}
+        places = {"GIT_WORK_TREE": str(root), "GIT_INDEX_FILE": str(index)}
+        self._environment = {**own, **_SAFE_ENVIRONMENT, **places}
 
     def switch_filters_off(self) -> bool:
         """Override every filter that is configured; False when that cannot be done."""
