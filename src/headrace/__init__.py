@@ -11,6 +11,15 @@ from typing import TYPE_CHECKING, Any
 from headrace import artifacts, version
 
 if TYPE_CHECKING:
+    from headrace import (  # noqa: F401 - for readers of types; at run time see _DOORS
+        config,
+        data,
+        entities,
+        exceptions,
+        system_metrics,
+        tracking,
+        utils,
+    )
     from headrace.client.active import (
         ActiveRun,
         active_run,
@@ -18,9 +27,12 @@ if TYPE_CHECKING:
         last_active_run,
         start_run,
     )
+    from headrace.client.active_model import ActiveModel, clear_active_model, get_active_model_id
+    from headrace.client.autolog.switch import autolog
     from headrace.client.client import Client
     from headrace.client.client import Client as MlflowClient
     from headrace.client.compare import RunComparison, compare_runs
+    from headrace.client.doctor import doctor
     from headrace.client.experiment import (
         create_experiment,
         delete_experiment,
@@ -65,11 +77,13 @@ if TYPE_CHECKING:
         finalize_logged_model,
         get_logged_model,
         initialize_logged_model,
+        last_logged_model,
         log_model_params,
         register_model,
         search_logged_models,
         search_model_versions,
         search_registered_models,
+        set_active_model,
         set_logged_model_tags,
         set_model_version_tag,
     )
@@ -79,6 +93,14 @@ if TYPE_CHECKING:
         get_run,
         restore_run,
         search_runs,
+    )
+    from headrace.client.switches import set_capture
+    from headrace.client.system_metrics import (
+        disable_system_metrics_logging,
+        enable_system_metrics_logging,
+        set_system_metrics_node_id,
+        set_system_metrics_samples_before_logging,
+        set_system_metrics_sampling_interval,
     )
     from headrace.client.tracking import (
         get_registry_uri,
@@ -93,6 +115,7 @@ if TYPE_CHECKING:
 __version__ = version.VERSION
 
 __all__ = [
+    "ActiveModel",
     "ActiveRun",
     "Client",
     "HeadraceError",
@@ -102,6 +125,8 @@ __all__ = [
     "RunComparison",
     "__version__",
     "active_run",
+    "autolog",
+    "clear_active_model",
     "compare_runs",
     "create_experiment",
     "create_external_model",
@@ -110,10 +135,14 @@ __all__ = [
     "delete_logged_model_tag",
     "delete_run",
     "delete_tag",
+    "disable_system_metrics_logging",
+    "doctor",
+    "enable_system_metrics_logging",
     "end_run",
     "finalize_logged_model",
     "flush_artifact_async_logging",
     "flush_async_logging",
+    "get_active_model_id",
     "get_artifact_uri",
     "get_experiment",
     "get_experiment_by_name",
@@ -126,6 +155,7 @@ __all__ = [
     "initialize_logged_model",
     "is_tracking_uri_set",
     "last_active_run",
+    "last_logged_model",
     "load_table",
     "log_artifact",
     "log_artifacts",
@@ -151,12 +181,17 @@ __all__ = [
     "search_model_versions",
     "search_registered_models",
     "search_runs",
+    "set_active_model",
+    "set_capture",
     "set_experiment",
     "set_experiment_tag",
     "set_experiment_tags",
     "set_logged_model_tags",
     "set_model_version_tag",
     "set_registry_uri",
+    "set_system_metrics_node_id",
+    "set_system_metrics_samples_before_logging",
+    "set_system_metrics_sampling_interval",
     "set_tag",
     "set_tags",
     "set_tracking_uri",
@@ -168,8 +203,13 @@ _HOMES = {
     "headrace.client.active": (
         *("ActiveRun", "active_run", "end_run", "last_active_run", "start_run"),
     ),
+    "headrace.client.active_model": (
+        *("ActiveModel", "clear_active_model", "get_active_model_id"),
+    ),
+    "headrace.client.autolog.switch": ("autolog",),
     "headrace.client.client": ("Client", "MlflowClient"),
     "headrace.client.compare": ("RunComparison", "compare_runs"),
+    "headrace.client.doctor": ("doctor",),
     "headrace.client.experiment": (
         *("create_experiment", "delete_experiment", "delete_experiment_tag", "get_experiment"),
         *("get_experiment_by_name", "restore_experiment", "search_experiments", "set_experiment"),
@@ -186,12 +226,19 @@ _HOMES = {
     "headrace.client.images": ("Image",),
     "headrace.client.models": (
         *("create_external_model", "delete_logged_model_tag", "finalize_logged_model"),
-        *("get_logged_model", "initialize_logged_model", "log_model_params", "register_model"),
-        *("search_logged_models", "search_model_versions", "search_registered_models"),
-        *("set_logged_model_tags", "set_model_version_tag"),
+        *("get_logged_model", "initialize_logged_model", "last_logged_model", "log_model_params"),
+        *("register_model", "search_logged_models", "search_model_versions"),
+        *("search_registered_models", "set_active_model", "set_logged_model_tags"),
+        *("set_model_version_tag",),
     ),
     "headrace.client.reading": (
         *("delete_run", "get_parent_run", "get_run", "restore_run", "search_runs"),
+    ),
+    "headrace.client.switches": ("set_capture",),
+    "headrace.client.system_metrics": (
+        *("disable_system_metrics_logging", "enable_system_metrics_logging"),
+        *("set_system_metrics_node_id", "set_system_metrics_samples_before_logging"),
+        *("set_system_metrics_sampling_interval",),
     ),
     "headrace.client.tracking": (
         *("get_registry_uri", "get_tracking_uri", "is_tracking_uri_set", "set_registry_uri"),
@@ -201,6 +248,12 @@ _HOMES = {
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 _OTHER_NAMES = {"MlflowClient": "Client", "MlflowException": "HeadraceError"}
+# Modules that are found as attributes too, as MLflow's are: headrace.sklearn.autolog().
+_DOORS = (
+    *("config", "data", "entities", "exceptions", "keras", "lightgbm", "lightning", "pytorch"),
+    *("sklearn", "statsmodels", "system_metrics", "tensorflow", "tracking", "transformers"),
+    *("utils", "xgboost"),
+)
 _ARTIFACT_FUNCTIONS = (
     *("download_artifacts", "list_artifacts", "load_dict", "load_image", "load_text"),
 )
@@ -223,8 +276,8 @@ vars(artifacts)["__getattr__"] = _artifacts_door
 def __getattr__(name: str) -> Any:
     import importlib
 
-    if name == "entities":
-        return importlib.import_module("headrace.entities")
+    if name in _DOORS:
+        return importlib.import_module(f"headrace.{name}")
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module 'headrace' has no attribute {name!r}")
@@ -234,4 +287,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, "entities"})
+    return sorted({*globals(), *__all__, *_DOORS})

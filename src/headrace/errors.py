@@ -38,6 +38,12 @@ class HeadraceError(Exception):
         """The HTTP status this error answers with (MLflow's name for it)."""
         return self.http_status
 
+    def serialize_as_json(self) -> str:
+        """The code and the message as a server answers them (MLflow's name for it)."""
+        import json
+
+        return json.dumps({"error_code": self.error_code, "message": self.message})
+
 
 class InvalidRequest(HeadraceError):
     """A value is missing, malformed or out of bounds; names the field and what was expected."""

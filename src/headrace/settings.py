@@ -83,6 +83,14 @@ EXPERIMENT_NAME = Variable(
     "the experiment that new runs go to, by name; made if it is not there",
 )
 RUN_ID = Variable(("HEADRACE_RUN_ID", "MLFLOW_RUN_ID"), "the run that start_run resumes")
+ACTIVE_MODEL_ID = Variable(
+    ("HEADRACE_ACTIVE_MODEL_ID", "MLFLOW_ACTIVE_MODEL_ID"),
+    "the logged model that metrics are measured of, where a call names none",
+)
+ASYNC_LOGGING = Variable(
+    ("HEADRACE_ENABLE_ASYNC_LOGGING", "MLFLOW_ENABLE_ASYNC_LOGGING"),
+    "true: logging calls give back an operation to wait for, as with synchronous=False (false)",
+)
 CAPTURE = Variable(
     ("HEADRACE_CAPTURE",),
     "whether a run notes what made it; the default of the HEADRACE_CAPTURE_… below (true)",

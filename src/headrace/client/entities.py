@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from msgspec import Struct, field
 
@@ -17,7 +17,7 @@ from headrace.protocol import experiments, logged_models, model_versions, regist
 from headrace.protocol.datasets import DatasetInput, ModelInput, ModelOutput
 from headrace.protocol.metrics import Metric
 from headrace.protocol.runs import RunInfo
-from headrace.protocol.wire import Entity, Param, Tag
+from headrace.protocol.wire import Entity, Param, Tag, as_enum
 
 T = TypeVar("T")
 
@@ -64,6 +64,13 @@ class Run(Entity, Struct):
     outputs: RunOutputs = field(default_factory=RunOutputs)
 
 
+class LifecycleStage(StrEnum):
+    """Whether an experiment or a run is there, or deleted and can be restored."""
+
+    ACTIVE = "active"
+    DELETED = "deleted"
+
+
 class Experiment(Entity, Struct):
     """An experiment; times are milliseconds since 1970."""
 
@@ -74,6 +81,29 @@ class Experiment(Entity, Struct):
     creation_time: int
     last_update_time: int
     tags: dict[str, str]
+
+
+class ModelVersionStatus(StrEnum):
+    """What `ModelVersion.status` can be; on Headrace a version is READY at once."""
+
+    PENDING_REGISTRATION = "PENDING_REGISTRATION"
+    FAILED_REGISTRATION = "FAILED_REGISTRATION"
+    READY = "READY"
+
+    @classmethod
+    def from_string(cls, status_str: str) -> Self:
+        """The member of this name."""
+        return as_enum(cls, status_str, "status_str")
+
+    @classmethod
+    def to_string(cls, status: str | int) -> str:
+        """The name of a member, or of its number on the wire."""
+        return as_enum(cls, status, "status").value
+
+    @classmethod
+    def all_status(cls) -> list[Self]:
+        """Every status."""
+        return list(cls)
 
 
 class ModelVersion(Entity, Struct, kw_only=True):

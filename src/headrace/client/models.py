@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from headrace.client.active import active_run
+from headrace.client.active_model import ActiveModel, activate, get_active_model_id
 from headrace.client.client import Client, current_client
+from headrace.client.context import context_tags
 from headrace.client.entities import LoggedModel, ModelVersion, RegisteredModel
 from headrace.client.experiment import current_experiment_id
 from headrace.client.frames import logged_models_frame
 from headrace.client.values import every_page
 from headrace.errors import AlreadyExists, InvalidRequest, NotFound
+from headrace.protocol.names import check_logged_model_name
 from headrace.protocol.uris import LoggedModelUri, join, parse_models_uri, parse_run_uri, scheme_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MODEL_FILE = "MLmodel"
+EXTERNAL_TAG = "mlflow.model.isExternal"
+
+
+class _Made(threading.local):
+    """The last logged model that each thread has made."""
+
+    model_id: str | None = None
+
+
+_made = _Made()
 
 
 def register_model(
@@ -92,14 +106,16 @@ def initialize_logged_model(
 ) -> LoggedModel:
     """Make a logged model of the active run, PENDING until `finalize_logged_model`."""
     run = active_run()
-    return current_client().create_logged_model(
+    model = current_client().create_logged_model(
         experiment_id or (run.info.experiment_id if run else current_experiment_id()),
         name,
         source_run_id or (run.info.run_id if run else None),
-        tags,
+        {**_origin(), **(tags or {})},
         params,
         model_type,
     )
+    _made.model_id = model.model_id
+    return model
 
 
 def create_external_model(
@@ -111,6 +127,7 @@ def create_external_model(
     experiment_id: str | None = None,
 ) -> LoggedModel:
     """Make a logged model whose files lie elsewhere; it is READY at once."""
+    tags = {**(tags or {}), EXTERNAL_TAG: "true"}
     model = initialize_logged_model(name, source_run_id, tags, params, model_type, experiment_id)
     return finalize_logged_model(model.model_id, "READY")
 
@@ -123,6 +140,35 @@ def finalize_logged_model(model_id: str, status: str) -> LoggedModel:
 def get_logged_model(model_id: str) -> LoggedModel:
     """The logged model with this id. NotFound, also when it is deleted."""
     return current_client().get_logged_model(model_id)
+
+
+def last_logged_model() -> LoggedModel | None:
+    """The logged model that this thread made last, as it is now; None when it made none."""
+    return None if _made.model_id is None else get_logged_model(_made.model_id)
+
+
+def set_active_model(*, name: str | None = None, model_id: str | None = None) -> ActiveModel:
+    """Let what this thread measures from now on be of this logged model, unless a call names one.
+
+    By id, or by name: the latest of that name in the current experiment; one is made if there is
+    none. As a context manager it holds for the block. NotFound; InvalidRequest for neither, or
+    for an id whose model has another name.
+    """
+    if model_id is not None:
+        model = get_logged_model(model_id)
+        if name is not None and model.name != name:
+            raise InvalidRequest(
+                f"The logged model '{model_id}' is named {model.name!r}, not {name!r}: give one of "
+                "'name' and 'model_id'."
+            )
+        return activate(model)
+    if name is None:
+        raise InvalidRequest("Give 'name' or 'model_id'.")
+    check_logged_model_name("name", name)  # which makes it safe between quotes
+    found = search_logged_models(
+        filter_string=f"name = '{name}'", max_results=1, output_format="list"
+    )
+    return activate(found[0] if found else create_external_model(name))
 
 
 @overload
@@ -183,10 +229,16 @@ def delete_logged_model_tag(model_id: str, key: str) -> None:
 
 
 def log_model_params(params: Mapping[str, str], model_id: str | None = None) -> None:
-    """Write parameters of a logged model, each once. NotFound."""
+    """Write parameters of a logged model (the active one), each once. NotFound."""
+    model_id = model_id or get_active_model_id()
     if model_id is None:
-        raise InvalidRequest("Missing value for required parameter 'model_id'.")
+        raise InvalidRequest("Give 'model_id', or set_active_model(...) first: no model is active.")
     current_client().log_model_params(model_id, params)
+
+
+def _origin() -> dict[str, str]:
+    """Who makes a model, and with which code; the rest is noted on its run."""
+    return {key: value for key, value in context_tags().items() if key.startswith("mlflow.")}
 
 
 def _source_of(client: Client, uri: str) -> tuple[str, str | None, str | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from headrace.client.entities import (
     Experiment,
+    LifecycleStage,
     LoggedModel,
     LoggedModelStatus,
     ModelVersion,
@@ -21,8 +22,10 @@ from headrace.protocol.datasets import ModelOutput as LoggedModelOutput
 from headrace.protocol.metrics import Metric
 from headrace.protocol.runs import RunInfo, RunStatus
 from headrace.protocol.wire import Param, ViewType
+from headrace.protocol.wire import Param as LoggedModelParameter
 from headrace.protocol.wire import Tag as ExperimentTag
 from headrace.protocol.wire import Tag as InputTag
+from headrace.protocol.wire import Tag as LoggedModelTag
 from headrace.protocol.wire import Tag as RunTag
 
 __all__ = [
@@ -32,10 +35,13 @@ __all__ = [
     "ExperimentTag",
     "FileInfo",
     "InputTag",
+    "LifecycleStage",
     "LoggedModel",
     "LoggedModelInput",
     "LoggedModelOutput",
+    "LoggedModelParameter",
     "LoggedModelStatus",
+    "LoggedModelTag",
     "Metric",
     "ModelVersion",
     "PagedList",
