@@ -57,8 +57,9 @@ class Log:
         self.closed = False
         self._open_file = open_file
         # Several processes, or one after the other, may log to one run: each has its own folder.
-        began = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        self._folder = f"{FOLDER}/{began}-{os.urandom(3).hex()}"
+        seconds, rest = divmod(time.time_ns(), 1_000_000_000)
+        began = time.strftime("%Y%m%dT%H%M%S", time.gmtime(seconds))
+        self._folder = f"{FOLDER}/{began}.{rest // 1000:06}Z-{os.urandom(2).hex()}"
         # Reentrant, for a signal handler that prints comes back into a write of its own thread.
         self._lock = threading.RLock()
         self._busy = self._broken = False
