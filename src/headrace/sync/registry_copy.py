@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from headrace.errors import NotFound
+from headrace.errors import InvalidRequest, NotFound
 from headrace.protocol import model_versions, registered_models, runs, uris
 from headrace.protocol.logged_models import GetLoggedModel
 from headrace.protocol.model_versions import ModelVersion
@@ -42,14 +42,34 @@ class RegistryCopier:
             what = f"the registered model '{model.name}'"
             if self._outcome.attempt(what, partial(self._model, model, wanted)):
                 changed.append(model)
-        for version in self._later:
-            # What it was made from may have been copied meanwhile.
-            if self._outcome.attempt(_named(version), partial(self._make, version)) is None:
-                self._outcome.count("model_versions", "incomplete")
+        self._make_later(changed)
         if not self._dry:
             for model in changed:
                 what = f"the registered model '{model.name}'"
                 self._outcome.attempt(what, partial(self._finish, model))
+
+    def _make_later(self, models: list[RegisteredModel]) -> None:
+        """Versions made from others, which may have been copied by now, or have their alias."""
+        progress = True
+        while self._later and progress:
+            waiting, self._later = self._later, []
+            for model in models:
+                self._set_aliases(model, Outcome())
+            for version in waiting:
+                self._outcome.attempt(_named(version), partial(self._make_or_wait, version))
+            progress = len(self._later) < len(waiting)
+        for version in self._later:
+            if self._outcome.attempt(_named(version), partial(self._make, version)) is None:
+                self._outcome.count("model_versions", "incomplete")
+
+    def _make_or_wait(self, version: ModelVersion) -> bool:
+        try:
+            return self._make(version)
+        except (NotFound, InvalidRequest):
+            if uris.scheme_of(version.source) != "models":
+                raise
+            self._later.append(version)
+            return False
 
     def _model(self, model: RegisteredModel, wanted: Wanted | None) -> bool:
         """The model and its versions; whether there is more to do to it."""
@@ -94,11 +114,7 @@ class RegistryCopier:
             if self._dry:
                 self._outcome.count("model_versions", "new")
                 return True
-            try:
-                return self._make(version)
-            except NotFound:
-                self._later.append(version)
-                return False
+            return self._make_or_wait(version)
         self._ids.note_version(version.name, version.version, there.version)
         state = marks.value_of(there.tags, marks.STATE_TAG)
         if state == marks.version_state(version):
@@ -166,15 +182,7 @@ class RegistryCopier:
         name = model.name
         if (there.description or "") != (model.description or ""):
             self._models.update(registered_models.UpdateRegisteredModel(name, model.description))
-        complete = True
-        aliases = {alias.alias: alias.version for alias in there.aliases}
-        for alias in model.aliases:
-            number = self._ids.version(name, alias.version)
-            if aliases.get(alias.alias) != number:
-                request = registered_models.SetAlias(name, alias.alias, number)
-                what = f"the alias '{alias.alias}' of the registered model '{name}'"
-                done = self._outcome.attempt(what, partial(self._models.set_alias, request))
-                complete = complete and done is not None
+        complete = self._set_aliases(model, self._outcome)
         known = {tag.key: tag.value for tag in there.tags}
         tags = marks.copied_tags(model.tags)
         if complete:
@@ -183,6 +191,20 @@ class RegistryCopier:
             if known.get(tag.key) != tag.value:
                 request_tag = registered_models.SetRegisteredModelTag(name, tag.key, tag.value)
                 self._models.set_tag(request_tag)
+        return complete
+
+    def _set_aliases(self, model: RegisteredModel, outcome: Outcome) -> bool:
+        """Point the aliases where the source has them; whether all could be."""
+        there = self._there(model.name)
+        known = {alias.alias: alias.version for alias in there.aliases} if there else {}
+        complete = True
+        for alias in model.aliases:
+            number = self._ids.version(model.name, alias.version)
+            if known.get(alias.alias) != number:
+                request = registered_models.SetAlias(model.name, alias.alias, number)
+                what = f"the alias '{alias.alias}' of the registered model '{model.name}'"
+                done = outcome.attempt(what, partial(self._models.set_alias, request))
+                complete = complete and done is not None
         return complete
 
     def _there(self, name: str) -> RegisteredModel | None:
