@@ -13,7 +13,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from types import FrameType
+from typing import Any, Final
+
+_NOT_CALLERS: Final = ("headrace.client.autolog.", "contextlib")
 
 
 class _Thread(threading.local):
@@ -62,13 +65,26 @@ def switching_process() -> int | None:
     nobody has called `autolog()` for the worker's sake.
     """
     if multiprocessing.parent_process() is not None:
-        frame = sys._getframe()
+        frame: FrameType | None = sys._getframe()
         while frame is not None:
-            is_script = frame.f_code.co_name == "<module>"
-            if is_script and frame.f_globals.get("__name__") == "__mp_main__":
+            if frame.f_code.co_name == "<module>" and _module_of(frame) == "__mp_main__":
                 return None
-            frame = frame.f_back  # type: ignore[assignment]  # None ends the loop
+            frame = frame.f_back
     return os.getpid()
+
+
+def caller() -> FrameType | None:
+    """The frame outside autologging that made the call that is being observed."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and _module_of(frame).startswith(_NOT_CALLERS):
+        frame = frame.f_back
+    return frame
+
+
+def called_from(package: str) -> bool:
+    """Whether code of `package` made the call that is being observed, so it is not the user's."""
+    frame = caller()
+    return frame is not None and _module_of(frame).partition(".")[0] == package
 
 
 def carry_into_threads(items: Iterable[Any]) -> Iterable[Any]:
@@ -93,6 +109,10 @@ class Inside:
         import operator
 
         return operator.itemgetter(0), ((self._function,),)
+
+
+def _module_of(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__"))
 
 
 def _active_run_id() -> str | None:

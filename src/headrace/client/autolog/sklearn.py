@@ -8,14 +8,14 @@ seen as well. Where scikit-learn itself calls `fit`, as `cross_val_score` does, 
 from __future__ import annotations
 
 import copy
-import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Final
 
 from headrace.client.autolog import scope
 from headrace.client.autolog import sklearn_evaluation as evaluation
+from headrace.client.autolog.classes import observe_subclasses
 from headrace.client.autolog.datasets import dataset_of
 from headrace.client.autolog.library import Library, Options
 from headrace.client.autolog.patching import Call, patch
@@ -86,54 +86,10 @@ def autolog(  # noqa: PLR0913, PLR0917 - MLflow's signature
 
 def _observe_classes(base: ModuleType) -> None:
     """Observe all estimators: those that there are, and each that will be."""
-    from sklearn.utils import _set_output
+    from sklearn.utils._set_output import _SetOutputMixin
 
-    for owner in (base.BaseEstimator, _set_output._SetOutputMixin):
-        LIBRARY.put(owner, "__init_subclass__", _noticing(owner))
-    for found in _subclasses(base.BaseEstimator):
-        _observe_class(found)
-
-
-class _Making(threading.local):
-    depth = 0
-
-
-_making = _Making()
-
-
-def _noticing(owner: type[Any]) -> classmethod[Any, Any, Any]:
-    """An `__init_subclass__` that does what the one before did, then observes the class.
-
-    Both of these run for a transformer, one in the other. The outer one observes, when
-    scikit-learn has put its own wrappers on the methods.
-    """
-    had = owner.__dict__.get("__init_subclass__")
-
-    def __init_subclass__(cls: type, /, **kwargs: Any) -> None:  # noqa: N807 - Python's name
-        _making.depth += 1
-        try:
-            if had is None:
-                super(owner, cls).__init_subclass__(**kwargs)
-            else:
-                had.__func__(cls, **kwargs)
-        finally:
-            _making.depth -= 1
-        if LIBRARY.on and _making.depth == 0:
-            with LIBRARY.guard(f"the class {cls.__name__}"):
-                _observe_class(cls)
-
-    return classmethod(__init_subclass__)
-
-
-def _subclasses(base: type) -> Iterator[type]:
-    seen = {base}
-    waiting: list[type] = list(base.__subclasses__())
-    while waiting:
-        found = waiting.pop()
-        if found not in seen:
-            seen.add(found)
-            waiting += found.__subclasses__()
-            yield found
+    # The mixin wraps methods when a class is made: ours go around its wrappers, not under them.
+    observe_subclasses(LIBRARY, base.BaseEstimator, _observe_class, also=(_SetOutputMixin,))
 
 
 def _observe_class(estimator: type) -> None:
@@ -190,15 +146,10 @@ _evaluations: Final[ById[Evaluation]] = ById()
 _predictions: Final[ById[Prediction]] = ById()
 
 
-def _called_by_user() -> bool:
-    frame = evaluation.user_frame()
-    return frame is None or not str(frame.f_globals.get("__name__")).startswith("sklearn.")
-
-
 def _is_training(call: Call) -> bool:
     """Whether this fit trains something: not one that prepares data, nor sklearn's own call."""
     kind = type(call.instance)
-    if kind.__module__.startswith(_PREPARATION) or not _called_by_user():
+    if kind.__module__.startswith(_PREPARATION) or scope.called_from("sklearn"):
         return False
     if kind.__module__.partition(".")[0] in ("sklearn", *_WITH_THEIR_OWN):
         return kind.__module__.startswith("sklearn.")
@@ -206,7 +157,7 @@ def _is_training(call: Call) -> bool:
 
 
 def _is_evaluation(_call: Call) -> bool:
-    return LIBRARY.options.log_post_training_metrics and _called_by_user()
+    return LIBRARY.options.log_post_training_metrics and not scope.called_from("sklearn")
 
 
 def _fit(call: Call) -> Generator[None, Any, None]:

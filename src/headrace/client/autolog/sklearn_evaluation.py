@@ -9,20 +9,18 @@ same name `accuracy_score_X_test-2`. Nothing here keeps a model or data alive.
 from __future__ import annotations
 
 import inspect
-import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable
-from types import FrameType
 from typing import Any, Final, Generic, TypeVar
 
+from headrace.client.autolog import scope
 from headrace.client.autolog.recording import Recorder
 
 T = TypeVar("T")
 INFO_FILE: Final = "metric_info.json"
 MAX_CALLS: Final = 1000
 """Metrics of one run that are logged; a loop that computes more is not followed further."""
-_OURS: Final = "headrace.client.autolog."
 
 
 class ById(Generic[T]):
@@ -113,23 +111,12 @@ class Prediction:
         return None if self._data is None else self._data()
 
 
-def user_frame() -> FrameType | None:
-    """The frame outside autologging that made the call that is being observed."""
-    frame: FrameType | None = sys._getframe()
-    while frame is not None and (
-        str(frame.f_globals.get("__name__")).startswith(_OURS)
-        or frame.f_globals.get("__name__") == "contextlib"
-    ):
-        frame = frame.f_back
-    return frame
-
-
 def variable_of(value: Any) -> str | None:
     """The variable that holds `value` where the call came from; None where none does.
 
     Frames that were themselves given it as an argument only pass it on.
     """
-    frame = user_frame()
+    frame = scope.caller()
     while frame is not None:
         code = frame.f_code
         given = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]

@@ -18,6 +18,8 @@ MAX_CLASSES: Final = 60
 """A confusion matrix of more classes cannot be read, and is not drawn."""
 _MAX_POINTS: Final = 2000
 _NUMBERED_CLASSES: Final = 15
+_LAST_IN_FONT: Final = 0x52F
+"""DejaVu Sans, which Matplotlib brings along, has Latin, Greek and Cyrillic letters."""
 
 
 def can_draw() -> bool:
@@ -46,9 +48,9 @@ def confusion_matrix(
     figure, axes = _new_figure(5.5, 4.8)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, ax=axes)
-    names = [_short(label) for label in labels]
+    names = _names_of(labels)
     size = 8 if len(names) <= _NUMBERED_CLASSES else 4.5
-    turned = 90 if len(names) > 8 or max(map(len, names)) > 6 else 0
+    turned = 90 if sum(map(len, names)) > 40 else 0
     axes.set_xticks(range(len(names)), names, rotation=turned, fontsize=size)
     axes.set_yticks(range(len(names)), names, fontsize=size)
     if len(names) <= _NUMBERED_CLASSES:
@@ -126,6 +128,9 @@ def _thinned(values: Any) -> Any:
     return values[np.linspace(0, len(values) - 1, _MAX_POINTS).astype(int)]
 
 
-def _short(label: Any) -> str:
-    text = str(label)
-    return text if len(text) <= 18 else text[:17] + "…"
+def _names_of(labels: Any) -> list[str]:
+    """The classes as text; their numbers, where Matplotlib's font may not have their letters."""
+    names = [str(label) for label in labels]
+    if any(ord(letter) > _LAST_IN_FONT for name in names for letter in name):
+        return [f"class {number}" for number in range(len(names))]
+    return [name if len(name) <= 18 else name[:17] + "…" for name in names]
