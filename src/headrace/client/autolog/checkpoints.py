@@ -84,7 +84,10 @@ class Checkpoints:
             path = Path(own) / f"{name}{self._suffix}"
             save(str(path))
             log.file(path, folder)
-        plain = {key: number_for(value) for key, value in facts.items()}
+        plain = {
+            key: value if isinstance(value, int) else number_for(value)
+            for key, value in facts.items()
+        }
         log.dictionary(plain, f"{folder}/{name}_metrics.json")
         log.tags({LATEST_TAG: f"{folder}/{path.name}"})
 

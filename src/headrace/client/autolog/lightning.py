@@ -1,0 +1,174 @@
+"""Autologging of PyTorch Lightning, as `lightning` and as `pytorch_lightning`: `Trainer.fit`."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Final
+
+from headrace.client.autolog.checkpoints import CheckpointOptions
+from headrace.client.autolog.library import Library
+from headrace.client.autolog.patching import Call, patch
+from headrace.client.autolog.recording import Recorder
+from headrace.errors import InvalidRequest
+
+_MODE: Final = "Mode"
+"""A tag, as MLflow sets it: whether the run was last seen training or testing."""
+_runs: Final[weakref.WeakKeyDictionary[Any, Recorder]] = weakref.WeakKeyDictionary()
+"""Where each trainer was fitted, for tests of it that come after."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LightningOptions(CheckpointOptions):
+    """The common switches, how often metrics are logged, and when checkpoints are."""
+
+    log_every_n_epoch: int = 1
+    log_every_n_step: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("log_every_n_epoch", "log_every_n_step"):
+            every: Any = getattr(self, name)
+            if every is None and name == "log_every_n_step":
+                continue
+            if not (isinstance(every, int) and every > 0):
+                raise InvalidRequest(f"{name!r} is {every!r}; expected a number above 0.")
+
+
+def autolog(  # noqa: PLR0913, PLR0917 - MLflow's signature
+    log_every_n_epoch: int = 1,
+    log_every_n_step: int | None = None,
+    log_models: bool = True,
+    log_datasets: bool = True,
+    disable: bool = False,
+    exclusive: bool = False,
+    disable_for_unsupported_versions: bool = False,
+    silent: bool = False,
+    registered_model_name: str | None = None,
+    extra_tags: dict[str, str] | None = None,
+    checkpoint: bool = True,
+    checkpoint_monitor: str = "val_loss",
+    checkpoint_mode: str = "min",
+    checkpoint_save_best_only: bool = True,
+    checkpoint_save_weights_only: bool = False,
+    checkpoint_save_freq: str | int = "epoch",
+    log_model_signatures: bool = True,
+) -> None:
+    """Have `Trainer.fit` of Lightning log itself, and `Trainer.test` after it.
+
+    Logged are the optimizer's parameters and the number of epochs, what the module logs with
+    `self.log`, after each `log_every_n_epoch` epochs, a summary of the module, and the parameters
+    and outcome of early stopping. With `log_every_n_step`, what is logged for each step is logged
+    at every so many steps instead of the end of the epoch. With `checkpoint`, a checkpoint is an
+    artifact when `checkpoint_monitor` is better than before, in the sense of `checkpoint_mode`
+    (`min` or `max`), or each time, without `checkpoint_save_best_only`: at the end of each epoch,
+    or after `checkpoint_save_freq` steps; only where one process trains. Of several processes,
+    the one of rank 0 logs. The other switches are those of `headrace.autolog`.
+    """
+    LIBRARY.switch(LightningOptions(**locals()))
+
+
+def _hook(module: ModuleType) -> None:
+    patch(LIBRARY, module.Trainer, "fit", _fit, when=_logs)
+    patch(LIBRARY, module.Trainer, "test", _test, run=False, when=_was_fitted)
+
+
+def _logs(call: Call) -> bool:
+    """Whether this process is the one that logs.
+
+    The others take part in computing the metrics, for that may need all of them at one time.
+    """
+    trainer = call.instance
+    if trainer.is_global_zero:
+        return True
+    trainer.callbacks.append(_watcher(trainer, None))
+    return False
+
+
+def _fit(call: Call) -> Generator[None, Any, None]:
+    trainer = call.instance
+    call.log.params({"epochs": trainer.max_epochs})
+    call.log.tags({_MODE: "training"})
+    stopping = _early_stopping(trainer)
+    if stopping is not None:
+        call.log.params(_stopping_params(stopping))
+    watcher = _watcher(trainer, call.log)
+    trainer.callbacks.append(watcher)
+    try:
+        yield
+    finally:
+        # Lightning may have put a new list there.
+        trainer.callbacks = [callback for callback in trainer.callbacks if callback is not watcher]
+    _runs[trainer] = call.log
+    with LIBRARY.guard("the summary of the module"):
+        call.log.text(_summary(trainer), "model_summary.txt")
+    if stopping is not None:
+        with LIBRARY.guard("early stopping"):
+            _log_stopping(call.log, stopping)
+
+
+def _was_fitted(call: Call) -> bool:
+    return call.instance.is_global_zero and call.instance in _runs
+
+
+def _test(call: Call) -> Generator[None, Any, None]:
+    log, last_epoch = _runs[call.instance], max(call.instance.current_epoch - 1, 0)
+    results = yield
+    for metrics in results or ():
+        log.metrics(metrics, step=last_epoch)
+    log.tags({_MODE: "testing"})
+
+
+def _watcher(trainer: Any, log: Recorder | None) -> Any:
+    from headrace.client.autolog.lightning_watcher import watcher_class
+
+    # The trainer's class may be one that the user derived from Lightning's.
+    package = next(
+        name
+        for name in ("lightning.pytorch", "pytorch_lightning")
+        if name in sys.modules and isinstance(trainer, sys.modules[name].Trainer)
+    )
+    return watcher_class(package)(log, LIBRARY.options)
+
+
+def _early_stopping(trainer: Any) -> Any:
+    found = getattr(trainer, "early_stopping_callbacks", None)
+    return found[0] if found else None
+
+
+def _stopping_params(stopping: Any) -> Mapping[str, Any]:
+    """Its parameters as the user gave them: Lightning turns the sign of `min_delta` for `min`."""
+    return {
+        "monitor": stopping.monitor,
+        "mode": stopping.mode,
+        "patience": stopping.patience,
+        "min_delta": abs(stopping.min_delta),
+    }
+
+
+def _log_stopping(log: Recorder, stopping: Any) -> None:
+    facts = {"best_score": stopping.best_score, "wait_count": stopping.wait_count}
+    if stopping.wait_count >= stopping.patience:
+        facts["stopped_epoch"] = stopping.stopped_epoch
+    log.metrics(facts)
+
+
+def _summary(trainer: Any) -> str:
+    module = trainer.lightning_module
+    found = next(
+        sys.modules[name]
+        for name in ("lightning.pytorch.utilities", "pytorch_lightning.utilities")
+        if name in sys.modules
+    )
+    return str(found.model_summary.ModelSummary(module, max_depth=-1))
+
+
+LIBRARY: Final = Library(
+    "pytorch",
+    {"pytorch_lightning": _hook, "lightning.pytorch": _hook},
+    LightningOptions(),
+    versions=("2.0", "3"),
+)
