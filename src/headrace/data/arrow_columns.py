@@ -26,9 +26,13 @@ def arrow_column(name: Any, written: str, chunked: Any) -> Column:
 
 
 def arrow_stream(
-    name: Any, written: str, arrow_type: Any, arrays: Callable[[], Iterable[Any]]
+    name: Any,
+    written: str,
+    arrow_type: Any,
+    arrays: Callable[[], Iterable[Any]],
+    labels: tuple[str, ...] = (),
 ) -> Column:
-    """A column of pyarrow arrays that come one after the other."""
+    """A column of pyarrow arrays that come one after the other; `labels` are what numbers mean."""
     import pyarrow as pa
 
     storage = _storage_type(arrow_type)
@@ -42,7 +46,8 @@ def arrow_stream(
                 yield _chunk(array.slice(rows.start, rows.stop - rows.start))
 
     zoned = getattr(storage, "tz", None) is not None
-    return Column(name, written, _kind(storage), read, unit=unit, zoned=zoned)
+    kind = Kind.CODE if labels else _kind(storage)
+    return Column(name, written, kind, read, labels, unit=unit, zoned=zoned)
 
 
 def arrow_spec(arrow_type: Any) -> Spec:

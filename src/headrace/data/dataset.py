@@ -26,11 +26,9 @@ class Dataset:
     def __init__(self, source: Any, name: str | None = None, digest: str | None = None) -> None:
         self._name = DEFAULT_NAME if name is None else name
         self._source = source
-        names.check_required("name", self._name)
-        names.check_text("name", self._name, limits.MAX_DATASET_NAME_LENGTH)
+        _check_text("name", self._name, limits.MAX_DATASET_NAME_LENGTH)
         if digest is not None:
-            names.check_required("digest", digest)
-            names.check_text("digest", digest, limits.MAX_DATASET_DIGEST_LENGTH)
+            _check_text("digest", digest, limits.MAX_DATASET_DIGEST_LENGTH)
         self._digest = self._compute_digest() if digest is None else digest
 
     @property
@@ -83,8 +81,12 @@ class Dataset:
         return json.dumps(self.to_dict())
 
     @cached_property
+    def _statistics(self) -> Profile:
+        return self._compute_profile()
+
+    @cached_property
     def _profile_json(self) -> str:
-        return encode_profile(self._compute_profile())
+        return encode_profile(self._statistics)
 
     def _compute_digest(self) -> str:
         raise NotImplementedError
@@ -97,6 +99,13 @@ class Dataset:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(name={self.name!r}, digest={self.digest!r})"
+
+
+def _check_text(field: str, value: Any, limit: int) -> None:
+    if not isinstance(value, str):
+        raise InvalidRequest(f"{field!r} is of type {type(value).__name__}: expected a text.")
+    names.check_required(field, value)
+    names.check_text(field, value, limit)
 
 
 def check_column(role: str, name: Any, columns: Any) -> None:

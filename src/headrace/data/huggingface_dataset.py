@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.data.arrow_columns import arrow_spec, arrow_stream
@@ -71,19 +72,23 @@ class HuggingFaceDataset(Dataset):
             for batch in only.iter(batch_size=_BATCH):
                 yield from batch.column(0).chunks
 
-        feature = self._ds.features[name]
+        labels = tuple(getattr(self._ds.features[name], "names", None) or ())
         arrow_type = self._ds.features.arrow_schema.field(name).type
-        return arrow_stream(name, str(feature), arrow_type, arrays)
+        return arrow_stream(name, str(arrow_type), arrow_type, arrays, labels)
 
     def _compute_digest(self) -> str:
         return table_digest(self._ds.num_rows, self._columns)
 
     def _compute_schema(self) -> dict[str, Any] | None:
-        nulls = {column["name"]: column["missing"] for column in self.profile["columns"]}
+        fields = zip_longest(self._ds.features.arrow_schema, self._statistics.columns)
         return table_schema(
             [
-                column_spec(field.name, arrow_spec(field.type), required=not nulls.get(field.name))
-                for field in self._ds.features.arrow_schema
+                column_spec(
+                    field.name,
+                    arrow_spec(field.type),
+                    required=column is not None and not column.missing,
+                )
+                for field, column in fields
             ]
         )
 

@@ -162,10 +162,9 @@ def encode_profile(profile: Profile) -> str:
     for detail in ("histogram", "top", "quantiles"):
         if len(encoded) <= MAX_PROFILE_BYTES:
             break
-        for column in profile.columns:
-            if hasattr(column, detail):
-                setattr(column, detail, None if detail == "histogram" else [])
-        profile = structs.replace(profile, left_out=[*profile.left_out, detail])
+        columns = [_without(column, detail) for column in profile.columns]
+        left_out = [*profile.left_out, detail]
+        profile = structs.replace(profile, columns=columns, left_out=left_out)
         encoded = msgspec.json.encode(profile)
     while len(encoded) > MAX_PROFILE_BYTES and profile.columns:
         kept = len(profile.columns) * MAX_PROFILE_BYTES * 9 // (len(encoded) * 10)
@@ -175,6 +174,12 @@ def encode_profile(profile: Profile) -> str:
         )
         encoded = msgspec.json.encode(profile)
     return encoded.decode()
+
+
+def _without(column: ColumnProfile, detail: str) -> ColumnProfile:
+    if not hasattr(column, detail):
+        return column
+    return structs.replace(column, **{detail: None if detail == "histogram" else []})
 
 
 def read_profile(dataset: Any) -> Profile:

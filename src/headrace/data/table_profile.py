@@ -110,9 +110,11 @@ def _codes(column: Column) -> ColumnProfile:
     import numpy as np
 
     codes, missing = _present(column)
-    counts = np.bincount(codes.astype(np.intp), minlength=len(column.categories)).tolist()
+    known = codes[(codes >= 0) & (codes < len(column.categories))].astype(np.intp)
+    missing += len(codes) - len(known)
+    counts = np.bincount(known, minlength=len(column.categories)).tolist()
     pairs = [(c, n) for c, n in zip(column.categories, counts, strict=True) if n]
-    return profile.profile_categories(*_names(column), pairs, len(codes), missing)
+    return profile.profile_categories(*_names(column), pairs, len(known), missing)
 
 
 def _texts(column: Column) -> Iterator[list[str | None]]:
