@@ -35,6 +35,7 @@ COMMANDS = {
     "artifacts": Lazy(
         "headrace.cli.artifacts:artifacts", "List, download and upload the files of runs."
     ),
+    "sync": Lazy("headrace.cli.sync:sync", "Copy what is tracked to another place."),
     "users": Lazy("headrace.cli.users:users", "Say who may use a server: users and tokens."),
     "db": Lazy("headrace.cli.db:db", "Upgrade, check, back up and clean up a database."),
 }

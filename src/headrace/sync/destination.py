@@ -11,7 +11,6 @@ from headrace.artifacts.http import HttpArtifactStore
 from headrace.artifacts.open import (
     ArtifactPlace,
     default_artifact_root,
-    local_path,
     local_store,
     open_artifacts,
 )
@@ -122,8 +121,3 @@ class Destination:
         except HeadraceError:  # MLflow's answers without our version, an older one with 404
             return False
         return bool(info.headrace_version)
-
-
-def destination_folder(text: str | None) -> Path | None:
-    """The folder that a person named for the files of a database."""
-    return local_path(text) if text else None

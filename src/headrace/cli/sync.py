@@ -1,0 +1,115 @@
+"""`headrace sync`: copy what is tracked from one place to another."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from headrace.cli import output
+from headrace.cli.command import Command
+from headrace.cli.options import json_option
+from headrace.cli.progress import progress
+
+if TYPE_CHECKING:
+    from headrace.sync.outcome import Outcome
+
+_SHOWN_PROBLEMS = 20
+_EXAMPLES = (
+    "headrace sync sqlite:///headrace.db http://tracking.example:5000",
+    "headrace sync sqlite:///mlflow.db sqlite:///headrace.db",
+    "headrace sync ./mlruns http://127.0.0.1:5000 --dry-run",
+    "headrace sync http://mlflow.example:5000 sqlite:///headrace.db --experiment churn",
+)
+
+
+@click.command(cls=Command, examples=_EXAMPLES)
+@click.argument("source")
+@click.argument("destination")
+@click.option(
+    "--experiment",
+    "experiments",
+    metavar="NAME",
+    multiple=True,
+    help="Copy only this experiment, and the model versions from it. May be repeated.",
+)
+@click.option("--no-artifacts", is_flag=True, help="Leave the files of runs and models out.")
+@click.option("--dry-run", is_flag=True, help="Say what would be copied, and write nothing.")
+@click.option(
+    "--source-artifacts",
+    metavar="FOLDER",
+    help="Where the files behind a source's database lie, if not beside it.",
+)
+@click.option(
+    "--destination-artifacts",
+    metavar="FOLDER",
+    help="Where the files behind a destination's database lie, if not beside it.",
+)
+@json_option
+def sync(
+    source: str,
+    destination: str,
+    experiments: tuple[str, ...],
+    no_artifacts: bool,
+    dry_run: bool,
+    as_json: bool,
+    **artifacts: str | None,
+) -> None:
+    """Copy experiments, runs, files and models from SOURCE to DESTINATION.
+
+    SOURCE is a server (http://…, Headrace's or MLflow's), a database (sqlite:///FILE,
+    postgresql://…, Headrace's or MLflow's), or MLflow's folder mlruns; it is only read.
+    DESTINATION is a server or a database of Headrace's, which is made if it is not there, or a
+    server of MLflow's.
+
+    Run it again to copy what is new, or to go on after it was stopped: what is there already is
+    passed over, and nothing is there twice. Nothing is deleted at the destination. It ends with 1
+    if something could not be copied; the rest was.
+    """
+    from headrace.cli.tracking import normalized
+    from headrace.sync.between import Addresses, copy_between
+    from headrace.sync.plan import Choice
+
+    where = Addresses(source, normalized(destination), **artifacts)
+    choice = Choice(experiments, files=not no_artifacts)
+    with progress("Copying runs and models") as report:
+        outcome = copy_between(where, choice, dry=dry_run, report=report)
+    if as_json:
+        output.emit_json(_document(outcome, dry_run))
+    else:
+        _print(outcome, dry_run)
+    if outcome.problems:
+        raise click.exceptions.Exit(1)
+
+
+def _document(outcome: Outcome, dry_run: bool) -> dict[str, Any]:
+    return {
+        "dry_run": dry_run,
+        **outcome.tallies,
+        "points": outcome.points,
+        "files": outcome.files,
+        "file_bytes": outcome.file_bytes,
+        "problems": outcome.problems,
+        "notes": outcome.notes,
+    }
+
+
+def _print(outcome: Outcome, dry_run: bool) -> None:
+    columns = ("", "new", "updated", "unchanged", "incomplete")
+    rows = [
+        (kind.replace("_", " "), tally.new, tally.updated, tally.unchanged, tally.incomplete)
+        for kind, tally in outcome.tallies.items()
+    ]
+    output.table(columns, rows)
+    if dry_run:
+        output.note("Nothing was written: this is what would be copied.")
+    else:
+        size = output.amount(outcome.file_bytes)
+        click.echo(f"{outcome.points:,} points of metrics, {outcome.files:,} files ({size})")
+    for text in outcome.notes:
+        output.note(output.printable(f"Note: {text}"))
+    for problem in outcome.problems[:_SHOWN_PROBLEMS]:
+        output.note(output.printable(f"Not copied: {problem.what}: {problem.why}"))
+    more = len(outcome.problems) - _SHOWN_PROBLEMS
+    if more > 0:
+        output.note(f"… and {more:,} more; --json lists all of them.")
