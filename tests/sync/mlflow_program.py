@@ -1,7 +1,7 @@
 """Run by the interpreter of a real MLflow: writes something of every kind to a store of its own.
 
-    python mlflow_program.py make URI     writes, in a fresh store
-    python mlflow_program.py answer URI   prints what MLflow's own client answers, as JSON
+    python mlflow_program.py make URI POINTS   writes, in a fresh store, so many points a run
+    python mlflow_program.py answer URI        prints what MLflow's own client answers, as JSON
 
 It runs under MLflow 2 and MLflow 3: what the older one does not know is left out.
 """
@@ -36,7 +36,7 @@ HAS_LOGGED_MODELS = hasattr(mlflow.MlflowClient, "create_logged_model")
 START = 1_700_000_000_000
 
 
-def make(uri: str) -> None:
+def make(uri: str, points: int) -> None:
     """Fill the store at `uri`: two live experiments, a deleted one, runs of every fate."""
     client = mlflow.MlflowClient(uri, uri)
     mlflow.set_tracking_uri(uri)
@@ -45,15 +45,15 @@ def make(uri: str) -> None:
     deleted = client.create_experiment("given up")
     client.create_run(deleted, run_name="inside a deleted experiment")
     client.delete_experiment(deleted)
-    full = make_full_run(client, trained)
-    make_other_runs(client, trained)
+    full = make_full_run(client, trained, points)
+    make_other_runs(client, trained, points)
     models = make_logged_models(client, trained, full) if HAS_LOGGED_MODELS else []
     make_registry(client, full, models)
     if HAS_LOGGED_MODELS:
         make_traces(trained)
 
 
-def make_full_run(client: Any, experiment_id: str) -> str:
+def make_full_run(client: Any, experiment_id: str, count: int) -> str:
     """A run with everything in it."""
     run = client.create_run(
         experiment_id,
@@ -62,7 +62,7 @@ def make_full_run(client: Any, experiment_id: str) -> str:
         tags={"mlflow.user": "ada", "mlflow.note.content": "a note\nof two lines\n"},
     )
     run_id: str = run.info.run_id
-    points = [Metric("loss", 1 / (step + 1), START + step, step) for step in range(300)]
+    points = [Metric("loss", 1 / (step + 1), START + step, step) for step in range(count)]
     points += [Metric("val/auc", 0.5 + step / 100, START + step, -step) for step in range(3)]
     points += [
         Metric("odd", math.nan, START, 0),
@@ -72,11 +72,15 @@ def make_full_run(client: Any, experiment_id: str) -> str:
         Metric("val/deep/er", -0.0, START, 2**40),
         Metric("only nan", math.nan, START, 0),
     ]
-    client.log_batch(run_id, metrics=points[:150])
-    client.log_batch(run_id, metrics=points[150:])
+    for start in range(0, len(points), 1000):
+        client.log_batch(run_id, metrics=points[start : start + 1000])
     client.log_batch(
         run_id,
-        params=[Param("lr", "0.1"), Param("optimizer/name", "adam"), Param("long", "x" * 6000)],
+        params=[
+            Param("lr", "0.1"),
+            Param("optimizer/name", "adam"),
+            Param("long", "x" * min(6000, 20 * count)),
+        ],
         tags=[RunTag("two lines", "one\ntwo"), RunTag("empty", ""), RunTag("c/d.e-f", "nested")],
     )
     train = Dataset("iris", "abc123", "local", '{"uri": "iris.csv"}', '{"a": 1}', '{"rows": 150}')
@@ -94,7 +98,7 @@ def make_full_run(client: Any, experiment_id: str) -> str:
     return run_id
 
 
-def make_other_runs(client: Any, experiment_id: str) -> None:
+def make_other_runs(client: Any, experiment_id: str, count: int) -> None:
     """Runs of every status, a deleted one, and more than a page of them elsewhere."""
     for status in ("FAILED", "KILLED", "SCHEDULED"):
         run_id = client.create_run(experiment_id, start_time=START, run_name=status).info.run_id
@@ -108,7 +112,7 @@ def make_other_runs(client: Any, experiment_id: str) -> None:
     client.log_param(gone, "lr", "1")
     client.delete_run(gone)
     train = Dataset("iris", "abc123", "local", '{"uri": "iris.csv"}', '{"a": 1}', '{"rows": 150}')
-    for number in range(12):
+    for number in range(min(120, max(3, count // 50))):
         run_id = client.create_run("0", start_time=START + number).info.run_id
         client.log_metric(run_id, "m", number, START, 0)
         client.log_inputs(
@@ -193,7 +197,10 @@ def answer(uri: str) -> dict[str, Any]:
     runs = client.search_runs(ids, run_view_type=ViewType.ALL)
     return {
         "experiments": {e.experiment_id: experiment_document(e) for e in experiments},
-        "runs": {run.info.run_id: run_document(client, run) for run in runs},
+        # A search leaves out the models that a run took in.
+        "runs": {
+            run.info.run_id: run_document(client, client.get_run(run.info.run_id)) for run in runs
+        },
         "logged_models": {
             model.model_id: logged_model_document(model)
             for model in (client.search_logged_models(ids) if HAS_LOGGED_MODELS else [])
@@ -263,7 +270,7 @@ def history(client: Any, run_id: str, key: str) -> list[list[Any]]:
 
 def files(client: Any, run_id: str, folder: str) -> list[str]:
     """The paths of a run's files."""
-    found = []
+    found: list[str] = []
     for entry in client.list_artifacts(run_id, folder or None):
         found += files(client, run_id, entry.path) if entry.is_dir else [entry.path]
     return found
@@ -320,8 +327,7 @@ def registered_model_document(client: Any, model: Any) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    verb, where = sys.argv[1:]
-    if verb == "make":
-        make(where)
+    if sys.argv[1] == "make":
+        make(sys.argv[2], int(sys.argv[3]))
     else:
-        sys.stdout.write(json.dumps(answer(where)))
+        sys.stdout.write(json.dumps(answer(sys.argv[2])))

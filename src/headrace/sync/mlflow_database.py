@@ -20,7 +20,8 @@ from headrace.sync.mlflow_model_rows import (
     read_versions,
     version_place,
 )
-from headrace.sync.mlflow_places import ArtifactPlaces, Remarks
+from headrace.sync.mlflow_places import ArtifactPlaces
+from headrace.sync.mlflow_remarks import Remarks, note_left_out
 from headrace.sync.mlflow_rows import PostgresRows, Rows, SqliteRows
 from headrace.sync.mlflow_run_rows import Histories, read_runs
 from headrace.sync.mlflow_tables import MlflowTables, grouped, marks, pages
@@ -58,6 +59,7 @@ class MlflowDatabase:
         self._places = ArtifactPlaces(
             home, artifacts, complain=self._complaints.add, note=self._notes.add
         )
+        note_left_out(self.left_out(), self._notes)
 
     def left_out(self) -> dict[str, int]:
         """How much there is of each kind that is not copied: traces, webhooks and so on."""

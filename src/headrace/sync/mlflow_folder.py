@@ -16,7 +16,8 @@ from headrace.protocol.registered_models import Alias, RegisteredModel
 from headrace.protocol.runs import Run
 from headrace.protocol.wire import Tag
 from headrace.sync.mlflow_files import META, MetadataFolder, Point, number_of, required, text_of
-from headrace.sync.mlflow_places import ArtifactPlaces, Remarks
+from headrace.sync.mlflow_places import ArtifactPlaces
+from headrace.sync.mlflow_remarks import Remarks, note_left_out
 from headrace.sync.mlflow_run_files import NOT_RUNS, RunFiles
 from headrace.sync.mlflow_values import DELETED, DELETED_STAGE, logged_model_of, version_status
 from headrace.sync.source import Files
@@ -47,6 +48,7 @@ class MlflowFolder:
         self._places = ArtifactPlaces(
             root, artifacts, complain=self._complaints.add, note=self._notes.add
         )
+        note_left_out(self.left_out(), self._notes)
         self._last_experiment = ""
         self._linked: tuple[str, dict[tuple[str, str], list[str]]] = ("", {})
 
@@ -64,7 +66,8 @@ class MlflowFolder:
                 if name.isascii() and name.isdigit():
                     yield f"{above}{name}"
             for name in self._files.links(above.rstrip("/")):
-                self._complaints.add(f"{above}{name} is a symbolic link: not followed, left out.")
+                if name.isdigit():
+                    self._complaints.add(f"{above}{name} is a symbolic link: left out.")
 
     def experiments(self) -> Iterator[Experiment]:
         """See Source."""
@@ -94,7 +97,7 @@ class MlflowFolder:
         """See Source."""
         folder = self._folder_of(experiment_id)
         for name in self._files.links(folder):
-            self._complaints.add(f"{folder}/{name} is a symbolic link: not followed, left out.")
+            self._complaints.add(f"{folder}/{name} is a symbolic link: left out.")
         for run_id in self._files.folders(folder):
             if run_id in NOT_RUNS:
                 continue
@@ -129,8 +132,16 @@ class MlflowFolder:
         links = self._links(experiment, run_id, key)
         for point in self._runs.points(f"{experiment}/{run_id}/metrics/{key}"):
             alone = (None, point.dataset_name, point.dataset_digest)
-            for link in links.get(_moment(point)) or [alone]:
-                yield Metric(key, point.value, point.timestamp, point.step, None, *link)
+            for model, dataset, digest in links.get(_moment(point)) or [alone]:
+                yield Metric(
+                    key,
+                    point.value,
+                    point.timestamp,
+                    point.step,
+                    model_id=model,
+                    dataset_name=dataset,
+                    dataset_digest=digest,
+                )
 
     def _links(self, experiment: str, run_id: str, key: str) -> dict[_Moment, list[_Link]]:
         """The models and data sets of the points that logged models keep a copy of."""

@@ -86,8 +86,19 @@ def _whole_models(
             LoggedModelData(
                 params=[Param(key, value or "") for key, value in params.get(model_id, [])],
                 metrics=[
-                    Metric(key, metric_value(value, is_nan), at, step, run, model_id, data, digest)
-                    for key, value, is_nan, at, step, run, data, digest in points.get(model_id, [])
+                    Metric(
+                        key,
+                        metric_value(value, is_nan),
+                        at,
+                        step,
+                        run_id=run,
+                        model_id=model_id,
+                        dataset_name=dataset,
+                        dataset_digest=digest,
+                    )
+                    for key, value, is_nan, at, step, run, dataset, digest in points.get(
+                        model_id, []
+                    )
                 ],
             ),
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
@@ -41,22 +40,6 @@ class RecordedPlaces(Protocol):
     def version_place(self, name: str, version: str) -> str | None:
         """Where the files of a model version lie, which may be a `runs:/` URI again."""
         ...
-
-
-class Remarks:
-    """Lines for a person, each kept once in a list that somebody else reads."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self._said: set[str] = set()
-        self._lock = threading.Lock()
-
-    def add(self, line: str) -> None:
-        """Keep a line that was not said before."""
-        with self._lock:
-            if line not in self._said:
-                self._said.add(line)
-                self.lines.append(line)
 
 
 class ArtifactPlaces:

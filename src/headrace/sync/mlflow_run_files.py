@@ -175,8 +175,14 @@ class RunFiles:
                     latest[measured_on] = point
             for point in latest.values():
                 yield Metric(
-                    *(key, point.value, point.timestamp, point.step, point.run_id, model_id),
-                    *(point.dataset_name, point.dataset_digest),
+                    key,
+                    point.value,
+                    point.timestamp,
+                    point.step,
+                    run_id=point.run_id,
+                    model_id=model_id,
+                    dataset_name=point.dataset_name,
+                    dataset_digest=point.dataset_digest,
                 )
 
 

@@ -156,8 +156,16 @@ class Histories:
                     for measured, *link in links.get((step, timestamp), [])
                     if is_nan or measured == stored
                 ]
-                for link in of_models or [(None, None, None)]:
-                    yield Metric(key, value, timestamp, step, None, *link)
+                for model, dataset, digest in of_models or [(None, None, None)]:
+                    yield Metric(
+                        key,
+                        value,
+                        timestamp,
+                        step,
+                        model_id=model,
+                        dataset_name=dataset,
+                        dataset_digest=digest,
+                    )
 
     def _links(self, run_id: str, key: str, page: list[Any]) -> dict[tuple[int, int], list[Any]]:
         """Per (step, timestamp) of a page: value, model, data set's name and digest."""

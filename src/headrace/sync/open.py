@@ -6,7 +6,15 @@ from headrace.artifacts.open import default_artifact_root, local_path
 from headrace.errors import InvalidRequest
 from headrace.protocol.uris import scheme_of
 from headrace.store.open import open_store
-from headrace.sync.addresses import is_database, is_server, require_database, shown
+from headrace.sync.addresses import (
+    is_database,
+    is_server,
+    require_database,
+    shown,
+    sqlite_file,
+)
+from headrace.sync.mlflow_database import is_mlflow_database, open_mlflow_database
+from headrace.sync.mlflow_folder import MlflowFolder, is_mlflow_folder
 from headrace.sync.source import Source
 from headrace.sync.store_source import StoreSource
 
@@ -25,6 +33,9 @@ def open_source(uri: str, artifacts: str | None = None) -> Source:
         return StoreSource(open_store(uri), shown(uri), server=uri, folder=folder)
     if is_database(uri):
         require_database(uri)
+        file = sqlite_file(uri)
+        if is_mlflow_database(uri, file):
+            return open_mlflow_database(uri, file, shown(uri), folder)
         root = folder or default_artifact_root(uri)
         source = StoreSource(open_store(uri, str(root)), shown(uri), folder=root)
         if not root.is_dir():
@@ -33,6 +44,8 @@ def open_source(uri: str, artifacts: str | None = None) -> Source:
                 "lie elsewhere, name the folder: --source-artifacts FOLDER."
             )
         return source
+    if scheme_of(uri) in ("", "file") and is_mlflow_folder(local_path(uri)):
+        return MlflowFolder(local_path(uri), uri, artifacts=folder)
     raise InvalidRequest(
         # Not the whole address: it may hold a password.
         f"{scheme_of(uri) or uri!r} is nothing to copy from. Expected a server's URL ('http://…'), "
