@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from headrace.client.autolog.library import Library
+from headrace.client.autolog.replacement import is_function
 
 Observe = Callable[[type], None]
 
@@ -23,6 +24,15 @@ def observe_subclasses(
         library.put(owner, "__init_subclass__", _noticing(library, owner, observe))
     for found in _below(base):
         observe(found)
+
+
+def methods_of(kind: type, names: Iterable[str]) -> Iterator[tuple[type, str]]:
+    """Where these methods are defined: in a class, its bases and mixins. Properties are none."""
+    wanted = set(names)
+    for owner in kind.__mro__:
+        for name in owner.__dict__.keys() & wanted:
+            if is_function(owner.__dict__[name]):
+                yield owner, name
 
 
 class _Making(threading.local):

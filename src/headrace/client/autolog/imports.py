@@ -17,6 +17,8 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Final
 
+from headrace import settings
+
 Hook = Callable[[ModuleType], None]
 
 _log: Final = logging.getLogger("headrace")
@@ -53,6 +55,11 @@ def forget(name: str, hook: Hook) -> None:
             _finder.hooks.pop(name, None)
         if not _finder.hooks and _finder in sys.meta_path:
             sys.meta_path.remove(_finder)
+
+
+def failures_raise() -> bool:
+    """Whether what fails in autologging raises: set for tests, never for training."""
+    return (settings.AUTOLOGGING_TESTING.get() or "").lower() in ("1", "true", "yes")
 
 
 class _Finder(MetaPathFinder):
@@ -124,7 +131,9 @@ def _run(hooks: Sequence[Hook], module: ModuleType) -> None:
     for hook in hooks:
         try:
             hook(module)
-        except Exception as error:  # noqa: BLE001 - the user's import goes on
+        except Exception as error:
+            if failures_raise():
+                raise
             _log.warning("Autologging could not be turned on in %s: %s", module.__name__, error)
 
 

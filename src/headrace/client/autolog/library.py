@@ -14,9 +14,8 @@ from importlib import metadata
 from types import ModuleType
 from typing import Any, Final, Generic, TypeVar
 
-from headrace import settings
 from headrace.client.autolog import scope
-from headrace.client.autolog.imports import forget, when_imported
+from headrace.client.autolog.imports import failures_raise, forget, when_imported
 from headrace.client.autolog.replacement import Around, Replacement, wrapped
 
 _log: Final = logging.getLogger("headrace")
@@ -111,7 +110,7 @@ class Library(Generic[O]):
         try:
             yield
         except Exception as error:
-            if (settings.AUTOLOGGING_TESTING.get() or "").lower() in ("1", "true"):
+            if failures_raise():
                 raise
             self.warn(what, error)
 

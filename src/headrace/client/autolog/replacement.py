@@ -58,16 +58,22 @@ class Replacement:
             setattr(owner, self._name, self._original)
 
 
+def is_function(found: Any) -> bool:
+    """Whether `wrapped` can take this attribute, as it is in its class's or module's `__dict__`."""
+    if isinstance(found, staticmethod | classmethod):
+        return True
+    return (callable(found) and not inspect.isclass(found)) or callable(getattr(found, "fn", None))
+
+
 def wrapped(found: Any, around: Around) -> Any:
     """A function, a static or class method, or scikit-learn's `available_if`, with `around`."""
     if isinstance(found, staticmethod | classmethod):
         return type(found)(_around(found.__func__, around))
-    if inspect.isclass(found) or not callable(found):
-        inner = getattr(found, "fn", None)
-        if not callable(inner):
-            raise TypeError(f"{found!r} is no function, so it cannot be observed.")
+    if not is_function(found):
+        raise TypeError(f"{found!r} is no function, so it cannot be observed.")
+    if not callable(found):
         changed = copy.copy(found)
-        changed.fn = _around(inner, around)
+        changed.fn = _around(found.fn, around)
         return changed
     return _around(found, around)
 

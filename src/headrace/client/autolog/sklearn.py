@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from headrace.client.autolog import scope
 from headrace.client.autolog import sklearn_evaluation as evaluation
-from headrace.client.autolog.classes import observe_subclasses
+from headrace.client.autolog.classes import methods_of, observe_subclasses
 from headrace.client.autolog.datasets import dataset_of
 from headrace.client.autolog.library import Library, Options
 from headrace.client.autolog.patching import Call, patch
@@ -96,16 +96,13 @@ def _observe_class(estimator: type) -> None:
     """Observe the methods of a class, those of its bases and mixins included."""
     if estimator.__module__.partition(".")[0] in _WITH_THEIR_OWN:
         return
-    for owner in estimator.__mro__:
-        if owner is object:
-            continue
-        for name in owner.__dict__.keys() & {*FITS, *PREDICTIONS, "score"}:
-            if name in FITS:
-                patch(LIBRARY, owner, name, _fit, when=_is_training)
-            elif name == "score":
-                patch(LIBRARY, owner, name, _score, run=False, when=_is_evaluation)
-            else:
-                patch(LIBRARY, owner, name, _predict, run=False, when=_is_evaluation)
+    for owner, name in methods_of(estimator, (*FITS, *PREDICTIONS, "score")):
+        if name in FITS:
+            patch(LIBRARY, owner, name, _fit, when=_is_training)
+        elif name == "score":
+            patch(LIBRARY, owner, name, _score, run=False, when=_is_evaluation)
+        else:
+            patch(LIBRARY, owner, name, _predict, run=False, when=_is_evaluation)
 
 
 def _observe_metrics(metrics: ModuleType) -> None:
@@ -186,7 +183,7 @@ def _fit(call: Call) -> Generator[None, Any, None]:
     with LIBRARY.guard("the HTML of an estimator"):
         _log_html(log, estimator)
     if is_search(estimator):
-        _log_search(log, estimator)
+        _log_search(log, estimator, dataset)
 
 
 def _log_training(log: Recorder, estimator: Any, training: Any, dataset: Any) -> None:
@@ -255,7 +252,7 @@ def _log_html(log: Recorder, estimator: Any) -> None:
         log.text(f"{head}{shown}</body></html>", "estimator.html")
 
 
-def _log_search(log: Recorder, search: Any) -> None:
+def _log_search(log: Recorder, search: Any, dataset: Any) -> None:
     from headrace.client.autolog import sklearn_search
 
     with LIBRARY.guard("the best candidate of a search"):
@@ -268,7 +265,7 @@ def _log_search(log: Recorder, search: Any) -> None:
         log.text(sklearn_search.results_as_csv(search.cv_results_), "cv_results.csv")
     with LIBRARY.guard("the candidates of a search"):
         tags = {**(LIBRARY.options.extra_tags or {}), **_tags_of(search.estimator)}
-        sklearn_search.log_candidates(log, search, LIBRARY.options.max_tuning_runs, tags)
+        sklearn_search.log_candidates(log, search, LIBRARY.options.max_tuning_runs, tags, dataset)
 
 
 def _tags_of(estimator: Any) -> dict[str, str]:

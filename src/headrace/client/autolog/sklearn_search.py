@@ -42,7 +42,9 @@ def results_as_csv(results: Mapping[str, Any]) -> str:
     return text.getvalue()
 
 
-def log_candidates(log: Recorder, search: Any, most: int | None, tags: Mapping[str, str]) -> None:
+def log_candidates(
+    log: Recorder, search: Any, most: int | None, tags: Mapping[str, str], dataset: Any
+) -> None:
     """Make a child run for each of the `most` best candidates, for all of them for None.
 
     Each has all parameters of its estimator, and the mean and deviation of its metrics.
@@ -69,7 +71,9 @@ def log_candidates(log: Recorder, search: Any, most: int | None, tags: Mapping[s
         )
         child = log.of_run(run.info.run_id)
         child.params({**base, **results["params"][index]})
-        child.metrics(_metrics_of(results, index))
+        child.metrics(_metrics_of(results, index), dataset=dataset)
+        if dataset is not None:
+            child.dataset(dataset, "train")
         log.client.set_terminated(run.info.run_id, end_time=end)
 
 

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from headrace.client.autolog import scope
-from headrace.client.autolog.classes import observe_subclasses
+from headrace.client.autolog.classes import methods_of, observe_subclasses
 from headrace.client.autolog.datasets import dataset_of
 from headrace.client.autolog.library import Library, Options
 from headrace.client.autolog.patching import Call, patch
@@ -47,9 +47,8 @@ def _observe_classes(base: ModuleType) -> None:
 
 
 def _observe_class(model: type) -> None:
-    for owner in model.__mro__:
-        for name in owner.__dict__.keys() & set(FITS):
-            patch(LIBRARY, owner, name, _fit, when=_is_users)
+    for owner, name in methods_of(model, FITS):
+        patch(LIBRARY, owner, name, _fit, when=_is_users)
 
 
 LIBRARY: Final = Library(
