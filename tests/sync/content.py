@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from headrace.artifacts.open import open_artifacts
-from headrace.protocol import datasets, experiments, logged_models, metrics, runs
+from headrace.protocol import datasets, logged_models, metrics, runs
 from headrace.protocol import model_versions as versions
 from headrace.protocol import registered_models as registry
 from headrace.protocol.experiments import ExperimentRef
@@ -126,19 +126,17 @@ def _fill_registry(store: Store, run_id: str, model_id: str) -> None:
     new_version(store, "prompt", source="dummy-source", tags=prompt)
 
 
-def content_of(store: Store, uri: str, *, same_ids: bool = True) -> dict[str, Any]:
-    """All that a store holds, without where its files lie and what copies note about themselves.
-
-    Without `same_ids`, ids are replaced by names, and what only Headrace keeps is left out.
-    """
+def content_of(store: Store, uri: str) -> dict[str, Any]:
+    """All that a store holds, without where its files lie and what copies note about themselves."""
     source = StoreSource(store, "compared")
     found: dict[str, Any] = {}
-    names: dict[str, str] = {}
     for experiment in sorted(source.experiments(), key=lambda e: e.name):
-        names[experiment.experiment_id] = f"experiment {experiment.name}"
         entry: dict[str, Any] = {"own": _plain(experiment)}
+        if experiment.name == "Default":  # each store makes its own
+            entry["own"] = {}
+        elif experiment.lifecycle_stage == "deleted":  # the deletion counts as an update
+            del entry["own"]["last_update_time"]
         for run in source.runs(experiment.experiment_id):
-            names[run.info.run_id] = f"run {run.info.run_name}"
             histories = {
                 metric.key: [
                     (point.timestamp, point.step, repr(float(point.value)))
@@ -152,14 +150,16 @@ def content_of(store: Store, uri: str, *, same_ids: bool = True) -> dict[str, An
                 _files(run.info.artifact_uri, uri),
             )
         for model in source.logged_models(experiment.experiment_id):
-            names[model.info.model_id] = f"model {model.info.name}"
             entry[f"model {model.info.name}"] = (
                 _plain(model),
                 _files(model.info.artifact_uri, uri),
             )
         found[experiment.name] = entry
     found["registry"] = {
-        model.name: (_plain(model), [_plain(version) for version in source.model_versions(model.name)])
+        model.name: (
+            _plain(model),
+            [_plain(version) for version in source.model_versions(model.name)],
+        )
         for model in source.registered_models()
     }
     return found

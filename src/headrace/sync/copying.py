@@ -174,7 +174,7 @@ class _Copying:
                     del planned.models[marks.model_origin(model)]
                     self._outcome.count("logged_models", "incomplete")
                     continue
-            for run_id, point in self._models.points(model):
+            for run_id, point in self._models.points(model) if todo.facts else ():
                 self._model_points.setdefault(run_id, []).append(point)
 
     def _copy_runs(self, planned: PlannedExperiment) -> None:

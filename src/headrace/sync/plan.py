@@ -44,9 +44,10 @@ class PlannedRun:
 
 @dataclass
 class PlannedModel:
-    """A logged model to be copied."""
+    """A logged model to be copied: its facts, or only the files that have changed."""
 
     is_new: bool
+    facts: bool = True
 
 
 @dataclass
@@ -210,15 +211,12 @@ class Planner:
                 planned.ids.add(model.info.model_id)
             there = known.get(origin)
             self._ids.note_model(model.info.model_id, there.model_id if there else origin)
-            if there is None or not self._is_same(model, there, choice.files):
+            if there is None or there.state != marks.model_state(model):
                 planned.models[origin] = PlannedModel(is_new=there is None)
+            elif choice.files and self._files_state(model.info.artifact_uri) != there.files:
+                planned.models[origin] = PlannedModel(is_new=False, facts=False)
             else:
                 self._outcome.count("logged_models", "unchanged")
-
-    def _is_same(self, model: LoggedModel, there: KnownModel, files: bool) -> bool:
-        if there.state != marks.model_state(model):
-            return False
-        return not files or self._files_state(model.info.artifact_uri) == there.files
 
     def _files_state(self, uri: str) -> str | None:
         """The digest of the files behind an artifact URI; None if they cannot be listed."""
