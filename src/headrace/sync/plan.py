@@ -10,10 +10,9 @@ from typing import Final
 
 from headrace.errors import NotFound
 from headrace.protocol.experiments import Experiment
-from headrace.protocol.logged_models import LoggedModel
 from headrace.protocol.runs import Run
 from headrace.sync import marks
-from headrace.sync.destination import Destination, KnownModel, KnownRun
+from headrace.sync.destination import Destination, KnownRun
 from headrace.sync.files import listing
 from headrace.sync.ids import Ids
 from headrace.sync.outcome import Outcome
