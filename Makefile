@@ -108,7 +108,7 @@ test-all: $(VENV)/.dev .bench/mlflow/.installed .bench/frameworks/.installed ## 
 	@echo "· heavy tests (one at a time: some measure time and memory)"
 	@$(PYTEST) -m "heavy and not soak" --timeout 900 $(ARGS)
 	@echo "· autologging with the real libraries"
-	@.bench/frameworks/bin/python -m pytest -q -p no:cacheprovider --timeout 900 tests/client/autolog
+	@.bench/frameworks/bin/python -m pytest -q -p no:cacheprovider --timeout 900 tests/client/autolog tests/data/test_huggingface.py
 	@echo "· the store on PostgreSQL 16"
 	@$(PYTEST) $(QUICK) --postgres-version 16 $(wildcard tests/store) tests/test_fixtures.py
 	@$(MAKE) test-pythons

@@ -28,7 +28,9 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "Int64": st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1)),
     "boolean": st.one_of(st.none(), st.booleans()),
     "category": st.sampled_from(["a", "b", "c"]),
-    "datetime64[us]": st.datetimes(dt.datetime(1900, 1, 1), dt.datetime(2100, 1, 1)),
+    "datetime64[us]": st.datetimes(
+        dt.datetime.fromisoformat("1900-01-01"), dt.datetime.fromisoformat("2100-01-01")
+    ),
     "object": st.recursive(
         st.one_of(
             st.none(),
@@ -65,7 +67,8 @@ def digest(df: pd.DataFrame) -> str:
 @given(tables())
 def test_the_same_table_has_the_same_digest(df: pd.DataFrame) -> None:
     copied = df.copy(deep=True)
-    assert digest(df) == digest(copied) and len(digest(df)) == 32
+    assert digest(df) == digest(copied)
+    assert len(digest(df)) == 32
     copied.index = pd.Index(range(10, 10 + len(df)))
     assert digest(copied) == digest(df), "numbers of rows are no content"
 
@@ -218,7 +221,7 @@ def test_polars_types_count() -> None:
         pl.Series([{"x": 1}, {"x": None}]),
         pl.Series([[1, 2], None], dtype=pl.Array(pl.Int8, 2)),
         pl.Series([dt.date(2020, 1, 1), None]),
-        pl.Series([dt.datetime(2020, 1, 1), None]),
+        pl.Series([dt.datetime.fromisoformat("2020-01-01"), None]),
         pl.Series([dt.datetime(2020, 1, 1, tzinfo=dt.UTC), None]),
         pl.Series([dt.time(1), None]),
         pl.Series([dt.timedelta(1), None]),
@@ -272,7 +275,8 @@ def test_values_without_bytes_are_told_of(caplog: pytest.LogCaptureFixture) -> N
     df = pd.DataFrame({"a": [Opaque(), 1]})
     again = pd.DataFrame({"a": [Opaque(), 1]})
     assert digest(df) == digest(again)
-    assert "Opaque" in caplog.text and "'a'" in caplog.text
+    assert "Opaque" in caplog.text
+    assert "'a'" in caplog.text
 
 
 def test_a_circle_is_refused() -> None:
