@@ -1,6 +1,6 @@
 """Fits that are logged by MLflow and by Headrace, each as this program's first argument says.
 
-Prints what was logged, as JSON: for each fit its parameters, metrics, tags and artifacts.
+Writes what was logged, as JSON: for each fit its parameters, metrics, tags and artifacts.
 """
 
 from __future__ import annotations
@@ -64,23 +64,23 @@ def described(run: Any) -> dict[str, Any]:
 
 def main() -> None:
     """Fit, one estimator after the other."""
-    X, y = datasets.load_breast_cancer(return_X_y=True)
-    X = preprocessing.StandardScaler().fit_transform(X)
-    X_train, X_test, y_train, y_test = model_selection.train_test_split(X, y, random_state=0)
+    x, y = datasets.load_breast_cancer(return_X_y=True)
+    x = preprocessing.StandardScaler().fit_transform(x)
+    x_train, x_test, y_train, y_test = model_selection.train_test_split(x, y, random_state=0)
     digits, numbers = datasets.load_digits(return_X_y=True)
     weights = np.linspace(0.5, 2, len(y_train))
     names = np.array(["benign", "malign"])[y_train]
     sugar, progress = datasets.load_diabetes(return_X_y=True)
 
-    linear_model.LogisticRegression(C=0.3).fit(X_train, y_train)
+    linear_model.LogisticRegression(C=0.3).fit(x_train, y_train)
     note("binary")
-    linear_model.LogisticRegression().fit(X_train, y_train, sample_weight=weights)
+    linear_model.LogisticRegression().fit(x_train, y_train, sample_weight=weights)
     note("weights")
-    linear_model.LogisticRegression().fit(X=X_train, y=names)
+    linear_model.LogisticRegression().fit(X=x_train, y=names)
     note("text labels")
     ensemble.RandomForestClassifier(n_estimators=7, random_state=0).fit(digits, numbers)
     note("multiclass")
-    svm.LinearSVC(random_state=0).fit(X_train, y_train)
+    svm.LinearSVC(random_state=0).fit(x_train, y_train)
     note("no probabilities")
     linear_model.Ridge(alpha=0.1).fit(sugar, progress)
     note("regression")
@@ -88,9 +88,9 @@ def main() -> None:
     note("multi-output regression")
     multioutput.MultiOutputRegressor(linear_model.Ridge()).fit(sugar, np.c_[progress, progress])
     note("meta-estimator")
-    cluster.KMeans(3, n_init=1, random_state=0).fit(X_train)
+    cluster.KMeans(3, n_init=1, random_state=0).fit(x_train)
     note("clusters")
-    decomposition.PCA(2).fit(X_train)
+    decomposition.PCA(2).fit(x_train)
     note("components")
     steps = pipeline.make_pipeline(preprocessing.StandardScaler(), linear_model.Lasso(0.1))
     steps.fit(sugar, progress)
@@ -98,33 +98,33 @@ def main() -> None:
     search = model_selection.GridSearchCV(
         neighbors.KNeighborsClassifier(), {"n_neighbors": [1, 3, 5, 7], "p": [1, 2]}, cv=3
     )
-    search.fit(X_train, y_train)
+    search.fit(x_train, y_train)
     note("search")
     search = model_selection.RandomizedSearchCV(
         linear_model.Ridge(), {"alpha": [0.1, 1.0, 10.0]}, n_iter=3, cv=3, random_state=0
     )
     search.fit(sugar, progress)
     note("random search")
-    evaluate(X_train, X_test, y_train, y_test)
+    evaluate(x_train, x_test, y_train, y_test)
 
 
-def evaluate(X_train: Any, X_test: Any, y_train: Any, y_test: Any) -> None:
+def evaluate(x_train: Any, x_test: Any, y_train: Any, y_test: Any) -> None:
     """Compute metrics after a fit."""
-    model = linear_model.LogisticRegression().fit(X_train, y_train)
-    predicted = model.predict(X_test)
+    model = linear_model.LogisticRegression().fit(x_train, y_train)
+    predicted = model.predict(x_test)
     metrics.accuracy_score(y_test, predicted)
     metrics.f1_score(y_test, predicted, average="macro")
     metrics.accuracy_score(y_test, y_pred=predicted)
-    metrics.roc_auc_score(y_test, model.predict_proba(X_test)[:, 1])
-    probabilities = model.predict_proba(X_test)
+    metrics.roc_auc_score(y_test, model.predict_proba(x_test)[:, 1])
+    probabilities = model.predict_proba(x_test)
     metrics.log_loss(y_test, probabilities)
     metrics.confusion_matrix(y_test, predicted)
-    model.score(X_test, y_test)
-    model.score(X_train, y_train)
-    X_test = X_test[:50]
-    metrics.accuracy_score(y_test[:50], model.predict(X_test))
+    model.score(x_test, y_test)
+    model.score(x_train, y_train)
+    first = x_test[:50]
+    metrics.accuracy_score(y_test[:50], model.predict(first))
     note("evaluation")
 
 
 main()
-print(json.dumps(found))
+sys.stdout.write(json.dumps(found))

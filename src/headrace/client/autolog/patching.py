@@ -120,9 +120,9 @@ class _Observed(Around):
             with scope.observing():
                 return original(*args, **kwargs)
         with scope.observing(), self._in_run(call) as observed:
-            observation = self._observer(call) if observed else None
+            observation: Generator[None, Any, None] | None = None
             with self._library.guard(what):
-                observation = _started(observation)
+                observation = _started(self._observer(call)) if observed else None
                 args, kwargs = call.args, call.kwargs
             try:
                 result = original(*args, **kwargs)
@@ -179,12 +179,8 @@ def _end(run: ActiveRun | None, error: BaseException | None) -> None:
         run.__exit__(None if error is None else type(error), error, None)
 
 
-def _started(
-    observation: Generator[None, Any, None] | None,
-) -> Generator[None, Any, None] | None:
+def _started(observation: Generator[None, Any, None]) -> Generator[None, Any, None] | None:
     """The observation at its `yield`; None when it ends before, for it has seen enough."""
-    if observation is None:
-        return None
     try:
         next(observation)
     except StopIteration:
