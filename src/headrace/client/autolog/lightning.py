@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Final
@@ -84,7 +84,9 @@ def _logs(call: Call) -> bool:
     trainer = call.instance
     if trainer.is_global_zero:
         return True
-    trainer.callbacks.append(_watcher(trainer, None))
+    watcher = _watcher(trainer, None)
+    if not any(type(callback) is type(watcher) for callback in trainer.callbacks):
+        trainer.callbacks.append(watcher)
     return False
 
 
@@ -92,9 +94,6 @@ def _fit(call: Call) -> Generator[None, Any, None]:
     trainer = call.instance
     call.log.params({"epochs": trainer.max_epochs})
     call.log.tags({_MODE: "training"})
-    stopping = _early_stopping(trainer)
-    if stopping is not None:
-        call.log.params(_stopping_params(stopping))
     watcher = _watcher(trainer, call.log)
     trainer.callbacks.append(watcher)
     try:
@@ -105,9 +104,6 @@ def _fit(call: Call) -> Generator[None, Any, None]:
     _runs[trainer] = call.log
     with LIBRARY.guard("the summary of the module"):
         call.log.text(_summary(trainer), "model_summary.txt")
-    if stopping is not None:
-        with LIBRARY.guard("early stopping"):
-            _log_stopping(call.log, stopping)
 
 
 def _was_fitted(call: Call) -> bool:
@@ -132,28 +128,6 @@ def _watcher(trainer: Any, log: Recorder | None) -> Any:
         if name in sys.modules and isinstance(trainer, sys.modules[name].Trainer)
     )
     return watcher_class(package)(log, LIBRARY.options)
-
-
-def _early_stopping(trainer: Any) -> Any:
-    found = getattr(trainer, "early_stopping_callbacks", None)
-    return found[0] if found else None
-
-
-def _stopping_params(stopping: Any) -> Mapping[str, Any]:
-    """Its parameters as the user gave them: Lightning turns the sign of `min_delta` for `min`."""
-    return {
-        "monitor": stopping.monitor,
-        "mode": stopping.mode,
-        "patience": stopping.patience,
-        "min_delta": abs(stopping.min_delta),
-    }
-
-
-def _log_stopping(log: Recorder, stopping: Any) -> None:
-    facts = {"best_score": stopping.best_score, "wait_count": stopping.wait_count}
-    if stopping.wait_count >= stopping.patience:
-        facts["stopped_epoch"] = stopping.stopped_epoch
-    log.metrics(facts)
 
 
 def _summary(trainer: Any) -> str:

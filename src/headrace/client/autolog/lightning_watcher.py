@@ -45,10 +45,22 @@ class _Following:
         self._checkpoints = Checkpoints(options, ".pth")
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Log the optimizers, which are known by now."""
+        """Log the optimizers, which are known by now, and when the training is to stop early."""
+        if self.log_to is None or not trainer.is_global_zero:
+            return
         with _guard("the optimizer"):
-            if self.log_to is not None and trainer.is_global_zero:
-                self.log_to.params(_optimizer_params(trainer.optimizers))
+            self.log_to.params(_optimizer_params(trainer.optimizers))
+        with _guard("early stopping"):
+            for stopping in trainer.early_stopping_callbacks[:1]:
+                self.log_to.params(_stopping_params(stopping))
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        """Log whether the training was stopped early."""
+        if self.log_to is None or not trainer.is_global_zero:
+            return
+        with _guard("early stopping"):
+            for stopping in trainer.early_stopping_callbacks[:1]:
+                self.log_to.metrics(_stopping_metrics(stopping))
 
     def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
         """Log what has been logged for this step, if it is its turn."""
@@ -132,6 +144,20 @@ def _optimizer_params(optimizers: Any) -> dict[str, Any]:
         params[f"{prefix}optimizer_name"] = type(inner).__name__
         params.update({f"{prefix}{name}": value for name, value in inner.defaults.items()})
     return params
+
+
+def _stopping_params(stopping: Any) -> dict[str, Any]:
+    """Its parameters as the user gave them: Lightning turns the sign of `min_delta` for `min`."""
+    names = ("monitor", "mode", "patience")
+    own = {name: getattr(stopping, name) for name in names}
+    return {**own, "min_delta": abs(stopping.min_delta)}
+
+
+def _stopping_metrics(stopping: Any) -> dict[str, Any]:
+    metrics = {"best_score": stopping.best_score, "wait_count": stopping.wait_count}
+    if stopping.wait_count >= stopping.patience:
+        metrics["stopped_epoch"] = stopping.stopped_epoch
+    return metrics
 
 
 def _guard(what: str) -> Any:
