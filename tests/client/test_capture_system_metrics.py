@@ -58,6 +58,8 @@ class Logging:
         self.batches.append((run_id, metrics))
 
     def get_run(self, run_id: str) -> Any:
+        if self.error is not None:
+            raise self.error
         return self.client.get_run(run_id)
 
     def get_metric_history(self, run_id: str, key: str) -> Any:
@@ -161,6 +163,25 @@ def test_a_point_is_the_mean_of_some_samples(client: Logging, sampler: Sampler) 
     run.take({"x": 6.0}, (0, 0))
     means = {metric.key: metric.value for metric in client.batches[-1][1]}
     assert means["system/node-1/x"] == 3.0
+
+
+def test_points_wait_until_their_steps_are_known(client: Logging) -> None:
+    run_id = new_run(client)
+    system_metrics._Watched(client, run_id, 0).take({"x": 5.0}, (0, 0))
+    run = system_metrics._Watched(client, run_id, None)
+    client.error = HeadraceError("the server is away")
+    for value in (1.0, 2.0):
+        with pytest.raises(HeadraceError):
+            run.take({"x": value}, (0, 0))
+    client.error = None
+    run.take({"x": 3.0}, (0, 0))
+    points = client.client.get_metric_history(run_id, "system/x")
+    assert [(point.step, point.value) for point in points] == [
+        (0, 5.0),
+        (1, 1.0),
+        (2, 2.0),
+        (3, 3.0),
+    ]
 
 
 def test_the_network_is_counted_from_the_runs_beginning(client: Logging) -> None:

@@ -26,6 +26,7 @@ MIN_INTERVAL: Final = 0.01
 WARM_UP_SECONDS: Final = 1.0
 """Before that the thread does nothing: a run that is shorter pays nothing."""
 STOP_SECONDS: Final = 1.0
+MAX_WAITING_POINTS: Final = 1000
 _log: Final = logging.getLogger("headrace")
 
 
@@ -193,6 +194,7 @@ class _Watched:
         self._prefix = f"{PREFIX}{node}/" if node else PREFIX
         self._network_at_start: tuple[int, int] | None = None
         self._samples: list[dict[str, float]] = []
+        self._points: list[tuple[int, dict[str, float]]] = []
         self._lock = threading.Lock()
         self._stopped = False
 
@@ -222,19 +224,24 @@ class _Watched:
                 self._log(samples)
 
     def _log(self, samples: list[dict[str, float]]) -> None:
-        if self.next_step is None:
-            self.next_step = self._step_after_the_last()
-        now = time.time_ns() // 1_000_000
         means = {
             name: sum(sample.get(name, 0.0) for sample in samples) / len(samples)
             for name in samples[-1]
         }
-        points = [
-            Metric(self._prefix + name, round(mean, 3), now, self.next_step)
-            for name, mean in means.items()
-        ]
-        self._client.log_batch(self._run_id, metrics=points)
-        self.next_step += 1
+        # Kept where nobody can say yet which step comes next: the server is away.
+        self._points.append((time.time_ns() // 1_000_000, means))
+        del self._points[:-MAX_WAITING_POINTS]
+        if self.next_step is None:
+            self.next_step = self._step_after_the_last()
+        while self._points:
+            at, values = self._points[0]
+            points = [
+                Metric(self._prefix + name, round(value, 3), at, self.next_step)
+                for name, value in values.items()
+            ]
+            self._client.log_batch(self._run_id, metrics=points)
+            self.next_step += 1
+            del self._points[0]
 
     def _step_after_the_last(self) -> int:
         metrics = self._client.get_run(self._run_id).data.metrics
