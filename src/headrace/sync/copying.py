@@ -172,6 +172,7 @@ class _Copying:
                 make = partial(self._models.make, model, planned.experiment_id)
                 if self._outcome.attempt(named_model(model), make) is None:
                     del planned.models[marks.model_origin(model)]
+                    planned.complete = False
                     self._outcome.count("logged_models", "incomplete")
                     continue
             for run_id, point in self._models.points(model) if todo.facts else ():
@@ -182,7 +183,9 @@ class _Copying:
             run, todo = item
             points = self._model_points.pop(run.info.run_id, []) if todo.facts else []
             copy_run = partial(self._runs.copy, run, todo, planned.experiment_id, points)
-            if self._outcome.attempt(named(run), copy_run) is None:
+            done = self._outcome.attempt(named(run), copy_run)
+            planned.complete = planned.complete and bool(done)
+            if done is None:
                 self._outcome.count("runs", "incomplete")
 
         for todo in planned.runs.values():
@@ -206,7 +209,9 @@ class _Copying:
         def work(item: tuple[LoggedModel, PlannedModel]) -> None:
             model, todo = item
             fill = partial(self._models.fill, model, todo)
-            if self._outcome.attempt(named_model(model), fill) is None:
+            done = self._outcome.attempt(named_model(model), fill)
+            planned.complete = planned.complete and bool(done)
+            if done is None:
                 self._outcome.count("logged_models", "incomplete")
 
         for _ in self._each(work, self._planned_models(planned)):
@@ -218,7 +223,7 @@ class _Copying:
         store = self._destination.store.experiments
         number = planned.experiment_id
         if planned.to_be_deleted:
-            if not self._outcome.problems:
+            if planned.complete:
                 store.delete_tag(experiments.DeleteExperimentTag(number, marks.STATE_TAG))
                 store.delete(experiments.ExperimentRef(number))
             return

@@ -7,7 +7,6 @@ from typing import Final
 
 from msgspec import Struct
 
-from headrace.artifacts.http import HttpArtifactStore
 from headrace.artifacts.open import (
     ArtifactPlace,
     default_artifact_root,
@@ -15,14 +14,14 @@ from headrace.artifacts.open import (
     open_artifacts,
 )
 from headrace.artifacts.paths import path_of_uri
-from headrace.errors import HeadraceError, NotFound
-from headrace.protocol import experiments, runs, server_info
+from headrace.errors import NotFound
+from headrace.protocol import experiments, runs
 from headrace.protocol.uris import scheme_of
 from headrace.store.base import Store
 from headrace.store.open import open_store
 from headrace.sync import marks
 from headrace.sync.addresses import is_server, shown
-from headrace.sync.outcome import FATAL
+from headrace.sync.servers import is_headrace
 from headrace.sync.store_source import StoreSource
 
 _PROXY: Final = "mlflow-artifacts:/"
@@ -62,7 +61,7 @@ class Destination:
         # As the SDK does it: new experiments keep their files where its runs do.
         self.store: Store = open_store(uri, str(self._folder)) if self._folder else open_store(uri)
         self.contents = StoreSource(self.store, self.name)
-        self.keeps_ids = self._folder is not None or self._is_headrace()
+        self.keeps_ids = self._folder is not None or is_headrace(uri)
 
     def close(self) -> None:
         """Let go of the store."""
@@ -108,16 +107,3 @@ class Destination:
     def run(self, run_id: str) -> runs.Run:
         """A run as it is now. NotFound."""
         return self.store.runs.get(runs.RunRef(run_id)).run
-
-    def _is_headrace(self) -> bool:
-        artifacts = open_artifacts(_PROXY, self._uri).store
-        assert isinstance(artifacts, HttpArtifactStore)
-        try:
-            info = artifacts.transport.call(
-                server_info.GET, server_info.GetServerInfo(), resend=True
-            )
-        except FATAL:
-            raise
-        except HeadraceError:  # MLflow's answers without our version, an older one with 404
-            return False
-        return bool(info.headrace_version)

@@ -30,7 +30,11 @@ MODEL_ID_TAG: Final = "headrace.modelId"
 """The same for a logged model."""
 VERSION_TAG: Final = "headrace.modelVersion"
 """The same for the number of a version of a registered model."""
-OWN_TAGS: Final = frozenset({STATE_TAG, FILES_TAG, RUN_ID_TAG, MODEL_ID_TAG, VERSION_TAG})
+_VERSIONS_TAG: Final = "mlflow.modelVersions"
+"""The list of a logged model's registrations, which stores keep by themselves."""
+OWN_TAGS: Final = frozenset(
+    {STATE_TAG, FILES_TAG, RUN_ID_TAG, MODEL_ID_TAG, VERSION_TAG, _VERSIONS_TAG}
+)
 
 WITH_DELETION: Final = "to be deleted"
 """The state of an experiment that was made here only to be deleted when all of it is there."""
@@ -45,7 +49,7 @@ def value_of(tags: Iterable[Tag], key: str) -> str:
 
 
 def copied_tags(tags: Iterable[Tag]) -> list[Tag]:
-    """The tags that are copied: all but those of earlier copies."""
+    """The tags that are copied: all but those that copies and stores write by themselves."""
     return [tag for tag in tags if tag.key not in OWN_TAGS]
 
 
@@ -91,7 +95,7 @@ def model_state(model: LoggedModel) -> str:
     """The digest of a logged model, without its files and its registrations."""
     info = model.info
     return _digest(
-        [info.name, info.model_type, info.status, info.source_run_id],
+        [info.name, info.model_type or "", info.status, info.source_run_id],
         _pairs(info.tags),
         _pairs(model.data.params),
         _points(model.data.metrics),

@@ -83,11 +83,13 @@ class MlflowFolder:
         if experiment_id != folder.rpartition("/")[2]:
             raise InvalidState(f"its {META} names the experiment {experiment_id!r}")
         created = number_of(meta, "creation_time") or 0
+        # MLflow 1 moved the folder of a deleted experiment, and left its description alone.
+        stage = DELETED if folder.startswith(_TRASH) else text_of(meta, "lifecycle_stage")
         return Experiment(
             experiment_id=experiment_id,
             name=required(meta, "name"),
             artifact_location=text_of(meta, "artifact_location") or "",
-            lifecycle_stage=text_of(meta, "lifecycle_stage") or "active",
+            lifecycle_stage=stage or "active",
             creation_time=created,
             last_update_time=number_of(meta, "last_update_time") or created,
             tags=[Tag(key, value) for key, value in self._runs.values(f"{folder}/tags")],

@@ -43,7 +43,7 @@ class ModelCopier:
             logged_models.CreateLoggedModel(
                 experiment_id=experiment_id,
                 name=info.name,
-                model_type=info.model_type,
+                model_type=info.model_type or None,
                 source_run_id=self._ids.run(info.source_run_id) if info.source_run_id else None,
                 params=model.data.params,
                 tags=[] if keeps else [Tag(marks.MODEL_ID_TAG, origin)],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from headrace.artifacts.open import default_artifact_root, local_path
 from headrace.errors import InvalidRequest
 from headrace.protocol.uris import scheme_of
@@ -15,8 +17,12 @@ from headrace.sync.addresses import (
 )
 from headrace.sync.mlflow_database import is_mlflow_database, open_mlflow_database
 from headrace.sync.mlflow_folder import MlflowFolder, is_mlflow_folder
+from headrace.sync.servers import MlflowServer, is_headrace
 from headrace.sync.source import Source
 from headrace.sync.store_source import StoreSource
+
+_DATABASE: Final = "headrace.db"
+"""What the SDK calls its file in a folder that it is told to track in."""
 
 
 def open_source(uri: str, artifacts: str | None = None) -> Source:
@@ -30,7 +36,11 @@ def open_source(uri: str, artifacts: str | None = None) -> Source:
     """
     folder = local_path(artifacts) if artifacts else None
     if is_server(uri):
-        return StoreSource(open_store(uri), shown(uri), server=uri, folder=folder)
+        kind = StoreSource if is_headrace(uri) else MlflowServer
+        return kind(open_store(uri), shown(uri), server=uri, folder=folder)
+    plain = scheme_of(uri) in ("", "file")
+    if plain and (local_path(uri) / _DATABASE).is_file():
+        uri = f"sqlite:///{local_path(uri) / _DATABASE}"
     if is_database(uri):
         require_database(uri)
         file = sqlite_file(uri)
@@ -44,7 +54,7 @@ def open_source(uri: str, artifacts: str | None = None) -> Source:
                 "lie elsewhere, name the folder: --source-artifacts FOLDER."
             )
         return source
-    if scheme_of(uri) in ("", "file") and is_mlflow_folder(local_path(uri)):
+    if plain and is_mlflow_folder(local_path(uri)):
         return MlflowFolder(local_path(uri), uri, artifacts=folder)
     raise InvalidRequest(
         # Not the whole address: it may hold a password.

@@ -61,6 +61,8 @@ class PlannedExperiment:
     models: dict[str, PlannedModel] = field(default_factory=dict)
     ids: set[str] = field(default_factory=set)
     """The ids at the source of all its runs and models, where only some experiments are copied."""
+    complete: bool = True
+    """Whether all that was tried so far is there."""
 
     @property
     def to_be_deleted(self) -> bool:

@@ -135,14 +135,16 @@ class RegistryCopier:
         keeps = self._destination.keeps_ids
         origin = marks.version_origin(version)
         tags = marks.copied_tags(version.tags)
+        # MLflow's server takes run and logged model from a registered version by itself.
+        lineage = keeps or not self._is_registered(version.source)
         request = model_versions.CreateModelVersion(
             name=version.name,
             source=self._translated(version),
-            run_id=self._ids.run(version.run_id) if version.run_id else None,
+            run_id=self._ids.run(version.run_id) if version.run_id and lineage else None,
             tags=tags if keeps else [*tags, Tag(marks.VERSION_TAG, origin)],
             run_link=version.run_link or None,
             description=version.description or None,
-            model_id=self._ids.model_there(version.model_id),
+            model_id=self._ids.model_there(version.model_id) if lineage else None,
             version=origin if keeps else None,
             current_stage=version.current_stage if keeps else None,
             creation_timestamp=version.creation_timestamp if keeps else None,
@@ -153,6 +155,12 @@ class RegistryCopier:
         self._fill(version, made)
         self._outcome.count("model_versions", "new")
         return True
+
+    def _is_registered(self, source: str) -> bool:
+        """Whether the source is a version of a registered model."""
+        if uris.scheme_of(source) != "models":
+            return False
+        return isinstance(uris.parse_models_uri(source), uris.RegistryUri)
 
     def _fill(self, version: ModelVersion, there: ModelVersion) -> bool:
         """What differs from `there`, then the mark."""

@@ -17,7 +17,7 @@ from headrace.sync.files import FileCopier
 from headrace.sync.ids import Ids
 from headrace.sync.outcome import FATAL, Outcome
 from headrace.sync.plan import PlannedRun
-from headrace.sync.source import Source
+from headrace.sync.source import ShowsRunsInPart, Source
 
 Item = Param | Tag | Metric
 
@@ -76,7 +76,7 @@ class RunCopier:
         else:
             there = self._destination.run(planned.run_id)
         news: list[Tag] = []
-        complete = not planned.facts or self._facts(run, there, more_points)
+        complete = not planned.facts or self._facts(self._whole(run), there, more_points)
         if complete:
             news.append(Tag(marks.STATE_TAG, marks.run_state(run)))
         if self._files is not None:
@@ -100,6 +100,9 @@ class RunCopier:
             self._send(run_id, batch, what) for batch in _batches((), (), self._linked(points))
         ]
         return all(results)
+
+    def _whole(self, run: runs.Run) -> runs.Run:
+        return self._source.whole_run(run) if isinstance(self._source, ShowsRunsInPart) else run
 
     def _facts(self, run: runs.Run, there: runs.Run, more_points: Sequence[Metric]) -> bool:
         """Everything but the files; whether all of it was taken."""

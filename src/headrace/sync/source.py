@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from headrace.artifacts.base import ReadableArtifacts
 from headrace.protocol import (
@@ -90,4 +90,13 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Let go of connections and files. May be called twice."""
+        ...
+
+
+@runtime_checkable
+class ShowsRunsInPart(Protocol):
+    """A source whose `runs` leave something out that can be had for one run at a time."""
+
+    def whole_run(self, run: runs.Run) -> runs.Run:
+        """The run with all that it has. NotFound if it has gone meanwhile."""
         ...

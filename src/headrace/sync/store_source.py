@@ -47,7 +47,7 @@ class StoreSource:
         self.name = name
         self.complaints: list[str] = []
         self.notes: list[str] = []
-        self._store = store
+        self.store = store
         self._server = server
         self._folder = folder
 
@@ -55,7 +55,7 @@ class StoreSource:
         """See Source."""
 
         def page(token: str | None) -> tuple[list[experiments.Experiment], str | None]:
-            found = self._store.experiments.search(
+            found = self.store.experiments.search(
                 experiments.SearchExperiments(
                     max_results=_PAGE, page_token=token, view_type=ViewType.ALL
                 )
@@ -68,7 +68,7 @@ class StoreSource:
         """See Source. The oldest first: what is added meanwhile comes last."""
 
         def page(token: str | None) -> tuple[list[runs.Run], str | None]:
-            found = self._store.runs.search(
+            found = self.store.runs.search(
                 runs.SearchRuns(
                     experiment_ids=[experiment_id],
                     run_view_type=ViewType.ALL,
@@ -85,7 +85,7 @@ class StoreSource:
         """See Source."""
 
         def page(token: str | None) -> tuple[list[metrics.Metric], str | None]:
-            found = self._store.metrics.history(
+            found = self.store.metrics.history(
                 metrics.GetMetricHistory(
                     run_id=run_id, metric_key=key, page_token=token, max_results=_POINTS_PAGE
                 )
@@ -98,7 +98,7 @@ class StoreSource:
         """See Source."""
 
         def page(token: str | None) -> tuple[list[logged_models.LoggedModel], str | None]:
-            found = self._store.logged_models.search(
+            found = self.store.logged_models.search(
                 logged_models.SearchLoggedModels(
                     experiment_ids=[experiment_id],
                     max_results=_MODELS_PAGE,
@@ -122,7 +122,7 @@ class StoreSource:
 
     def _registered(self, text: str | None) -> Iterator[RegisteredModel]:
         def page(token: str | None) -> tuple[list[RegisteredModel], str | None]:
-            found = self._store.registered_models.search(
+            found = self.store.registered_models.search(
                 SearchRegisteredModels(filter=text, max_results=_MODELS_PAGE, page_token=token)
             )
             return found.registered_models, found.next_page_token
@@ -142,7 +142,7 @@ class StoreSource:
 
     def _versions(self, text: str | None) -> Iterator[ModelVersion]:
         def page(token: str | None) -> tuple[list[ModelVersion], str | None]:
-            found = self._store.model_versions.search(
+            found = self.store.model_versions.search(
                 SearchModelVersions(filter=text, max_results=_PAGE, page_token=token)
             )
             return found.model_versions, found.next_page_token
@@ -170,7 +170,7 @@ class StoreSource:
 
     def close(self) -> None:
         """See Source."""
-        self._store.close()
+        self.store.close()
 
 
 def _pages(ask: Callable[[str | None], tuple[list[T], str | None]]) -> Iterator[T]:
