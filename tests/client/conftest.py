@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import headrace
-from headrace.client import tracking
+from headrace.client import outbox, tracking
+from tests.fixtures.senders import end_senders
 from tests.fixtures.servers import ServerLauncher
 
 
@@ -18,9 +19,14 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     """Each test works in a folder of its own, and leaves no run, store or setting behind."""
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
+    os.environ["HEADRACE_JOURNAL"] = str(tmp_path / "journal")
+    # What is captured by default has tests of its own.
+    os.environ["HEADRACE_CAPTURE"] = "false"
     yield tmp_path / "work"
     while headrace.active_run():
         headrace.end_run()
+    outbox.close_outboxes()
+    end_senders(tmp_path / "journal")
     headrace.set_tracking_uri("")
     headrace.set_registry_uri("")
     tracking.close_stores()

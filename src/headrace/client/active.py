@@ -12,24 +12,30 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
 from headrace import settings
-from headrace.client import tracking
+from headrace.client import capture, tracking
+from headrace.client.artifact_calls import forget_tables
 from headrace.client.client import Client, current_client
 from headrace.client.context import context_tags
-from headrace.client.entities import Run
-from headrace.client.experiment import current_experiment_id
+from headrace.client.entities import Run, RunData
+from headrace.client.experiment import current_choice
+from headrace.client.outbox import flush_at_exit
+from headrace.client.run import started_run_info
 from headrace.client.values import mapping
-from headrace.errors import HeadraceError, InvalidRequest
-from headrace.protocol.runs import NOTE_TAG, PARENT_RUN_TAG, RunStatus
+from headrace.errors import HeadraceError, InvalidRequest, NotFound, Unavailable
+from headrace.protocol.runs import NOTE_TAG, PARENT_RUN_TAG, RunInfo, RunStatus
 from headrace.protocol.wire import Tag
 
 _log: Final = logging.getLogger("headrace")
 LAST_WORDS_SECONDS: Final = 5.0
 """How long a program that was told to stop by SIGTERM may take to end its runs."""
+RESUME_SECONDS: Final = 3.0
+"""How long a run that is not there is waited for when it is to be resumed."""
 
 
 class ActiveRun(Run):
@@ -95,14 +101,14 @@ def start_run(
     parent_run_id: str | None = None,
     tags: Mapping[str, Any] | None = None,
     description: str | None = None,
-    log_system_metrics: bool | None = None,  # noqa: ARG001  (MLflow's signature)
+    log_system_metrics: bool | None = None,
 ) -> ActiveRun:
-    """Make a run, or resume the one with `run_id`, and make it this thread's active run.
+    """Begin a run, or resume the one with `run_id`, and make it this thread's active run.
 
-    While a run is active another one needs `nested=True`; it then notes its parent. Without
-    `experiment_id` the run goes to the experiment of `set_experiment`. `log_system_metrics` is
-    taken and ignored. Raises InvalidRequest for a combination that makes no sense, or a deleted
-    run; NotFound.
+    A new run has its id at once, with or without a server. While a run is active another one needs
+    `nested=True`; it then notes its parent. Without `experiment_id` the run goes to the experiment
+    of `set_experiment`. `log_system_metrics` overrides its setting. Raises InvalidRequest for a
+    combination that makes no sense, or a deleted run; NotFound.
     """
     stack = _active.stack
     if stack and not nested:
@@ -125,15 +131,18 @@ def start_run(
             _check_parent(client, parent_run_id)
         if parent is not None:
             all_tags[PARENT_RUN_TAG] = parent
-        run = client.create_run(
-            experiment_id if experiment_id is not None else current_experiment_id(),
-            tags={**context_tags(), **all_tags},
-            run_name=run_name,
-        )
+        tags_of_new = {**context_tags(), **all_tags}
+        choice = current_choice()
+        if experiment_id is None and choice.experiment_id is None:
+            run = client._create_run_by_name(choice.name or "", tags_of_new, run_name)
+        else:
+            chosen = experiment_id if experiment_id is not None else choice.experiment_id
+            run = client.create_run(chosen or "", tags=tags_of_new, run_name=run_name)
     _hook_process_end()
     entry = _Entry(ActiveRun(run.info, run.data, run.inputs, run.outputs), client)
     stack.append(entry)
     _process.open[run.info.run_id] = entry
+    capture.begin(client, run.info.run_id, log_system_metrics, resumed=bool(resumed))
     return entry.run
 
 
@@ -176,7 +185,15 @@ def _run_id_from_environment() -> str | None:
 
 
 def _resume(client: Client, run_id: str, experiment_id: str | None, tags: Mapping[str, Any]) -> Run:
-    run = client.get_run(run_id)
+    try:
+        run = _found(client, run_id)
+    except Unavailable as error:
+        # It is there, or it will be: what is logged to it is kept until then.
+        _log.warning("The run '%s' is resumed unseen: %s", run_id, error)
+        client.update_run(run_id, RunStatus.RUNNING.value)
+        if tags:
+            client.log_batch(run_id, tags=[Tag(key, str(value)) for key, value in tags.items()])
+        return _unseen(client, run_id)
     if experiment_id is not None and str(experiment_id) != run.info.experiment_id:
         raise InvalidRequest(
             f"The run '{run_id}' belongs to the experiment '{run.info.experiment_id}', not to "
@@ -187,7 +204,37 @@ def _resume(client: Client, run_id: str, experiment_id: str | None, tags: Mappin
     client.update_run(run_id, RunStatus.RUNNING.value)
     if tags:
         client.log_batch(run_id, tags=[Tag(key, str(value)) for key, value in tags.items()])
-    return client.get_run(run_id)
+    run.info.status = RunStatus.RUNNING
+    run.data.tags.update({key: str(value) for key, value in tags.items()})
+    return run
+
+
+def _found(client: Client, run_id: str) -> Run:
+    """A run to resume; one that another process has just begun may take a moment to be there."""
+    deadline = time.monotonic() + RESUME_SECONDS
+    while True:
+        try:
+            return client.get_run(run_id)
+        except NotFound:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(0.1)
+
+
+def _unseen(client: Client, run_id: str) -> Run:
+    known = RunInfo(
+        run_id=run_id,
+        run_uuid=run_id,
+        experiment_id="",
+        run_name="",
+        user_id="",
+        status=RunStatus.RUNNING,
+        start_time=0,
+        artifact_uri="",
+        lifecycle_stage="active",
+    )
+    info = started_run_info(known, lambda: client.get_run(run_id).info)
+    return Run(info, RunData({}, {}, {}))
 
 
 def _check_parent(client: Client, parent_run_id: str) -> None:
@@ -197,7 +244,13 @@ def _check_parent(client: Client, parent_run_id: str) -> None:
             f"'{_active.stack[-1].run.info.run_id}': end that one first, or leave the "
             "parameter out."
         )
-    if client.get_run(parent_run_id).info.lifecycle_stage != "active":
+    if parent_run_id in _process.open:
+        return
+    try:
+        parent = client.get_run(parent_run_id)
+    except Unavailable:
+        return  # it is for the server to say, when it is back
+    if parent.info.lifecycle_stage != "active":
         raise InvalidRequest(f"The parent run '{parent_run_id}' is deleted: restore it first.")
 
 
@@ -205,7 +258,9 @@ def _end(entry: _Entry, status: str) -> None:
     run_id = entry.run.info.run_id
     _process.open.pop(run_id, None)
     _process.last_run = (entry.client, run_id)
+    capture.end(run_id)
     entry.client.set_terminated(run_id, str(status))
+    forget_tables(run_id)
 
 
 def _hook_process_end() -> None:
@@ -235,10 +290,15 @@ def _end_open_runs_at_sigterm(number: int, _frame: FrameType | None) -> None:
     that holds a lock.
     """
     signal.signal(number, signal.SIG_DFL)
-    last_words = threading.Thread(target=_end_open_runs, args=(RunStatus.KILLED,), daemon=True)
+    last_words = threading.Thread(target=_last_words, daemon=True)
     last_words.start()
     last_words.join(LAST_WORDS_SECONDS)
     os.kill(os.getpid(), number)
+
+
+def _last_words() -> None:
+    _end_open_runs(RunStatus.KILLED)
+    flush_at_exit(LAST_WORDS_SECONDS)
 
 
 def _end_open_runs(status: RunStatus) -> None:

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from headrace.artifacts.open import ArtifactPlace
 from headrace.artifacts.paths import join, safe_path
 from headrace.client import documents, figures, images, tables
+from headrace.client.entries import Logged
 from headrace.client.locations import Locations
+from headrace.client.outbox import LiveFile
+from headrace.client.run import operation
 from headrace.client.values import now, whole
 from headrace.errors import HeadraceError, InvalidRequest, NotFound
 from headrace.protocol.artifacts import FileInfo
-from headrace.protocol.runs import RunRef, SearchRuns, SetTag
+from headrace.protocol.names import check_run_id
+from headrace.protocol.runs import LogBatch, SearchRuns
 from headrace.protocol.uris import parse_run_uri, scheme_of
+from headrace.protocol.wire import Tag
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,20 +42,29 @@ class ArtifactCalls(Locations):
     """Artifacts of runs and logged models.
 
     Paths of artifacts are relative to the run, with `/` between folders. Every call raises
-    InvalidRequest for a path that leads elsewhere and NotFound for a run that is not there.
+    InvalidRequest for a path that leads elsewhere. What logs an artifact of a run copies it and
+    returns: it reaches the store by itself, and the file may be changed at once.
     """
 
     def log_artifact(
         self, run_id: str, local_path: str | Path, artifact_path: str | None = None
     ) -> None:
-        """Store a local file (or folder) under its name, in the folder `artifact_path`."""
-        _upload(self._run_place(run_id), local_path, artifact_path)
+        """Store a local file (or folder) under its name, in the folder `artifact_path`.
+
+        NotFound when there is no such file.
+        """
+        local = Path(local_path)
+        target = _below(artifact_path, local.resolve().name)
+        if local.is_dir():
+            self._log_folder(run_id, local, target)
+        else:
+            self._log_file(run_id, target, _copy_of(local))
 
     def log_artifacts(
         self, run_id: str, local_dir: str | Path, artifact_path: str | None = None
     ) -> None:
         """Store what is in a local folder, in the folder `artifact_path`. NotFound."""
-        _upload_all(self._run_place(run_id), local_dir, artifact_path)
+        self._log_folder(run_id, Path(local_dir), _below(artifact_path, ""))
 
     def log_text(self, run_id: str, text: str, artifact_file: str) -> None:
         """Store a text, as UTF-8."""
@@ -63,13 +78,15 @@ class ArtifactCalls(Locations):
 
     def log_stream(self, run_id: str, stream: _Readable, artifact_file: str) -> None:
         """Store what a binary stream gives, to its end, without keeping it in memory."""
-        place = self._run_place(run_id).below(safe_path(artifact_file, "artifact_file"))
-        with place.store.write(place.path) as writer:
-            while piece := stream.read(_PIECE):
-                if isinstance(piece, str):
-                    raise InvalidRequest("'stream' gives text; expected one opened as binary.")
-                writer.write(piece)
-            writer.commit()
+
+        def fill(target: Path) -> None:
+            with open(target, "wb") as file:
+                while piece := stream.read(_PIECE):
+                    if isinstance(piece, str):
+                        raise InvalidRequest("'stream' gives text; expected one opened as binary.")
+                    file.write(piece)
+
+        self._log_file(run_id, safe_path(artifact_file, "artifact_file"), fill)
 
     def log_figure(
         self,
@@ -96,8 +113,8 @@ class ArtifactCalls(Locations):
         """Store an image: a NumPy array, a PIL image, or an Image.
 
         Under `artifact_file`; or under a `key` and `step`, with a small copy beside it, so that
-        pages can show how it changed. Give one of the two. It is stored when the call returns,
-        whatever `synchronous` says.
+        pages can show how it changed. Give one of the two. `synchronous=True` waits until it is
+        stored.
         """
         if (artifact_file is None) == (key is None):
             raise InvalidRequest("Give either 'artifact_file' or 'key', and not both.")
@@ -107,6 +124,7 @@ class ArtifactCalls(Locations):
         if artifact_file is not None:
             with self._saved(run_id, artifact_file) as local:
                 picture.save(local)
+            operation(self._outbox, synchronous or None)
             return
         at = now() if timestamp is None else whole(timestamp)
         name = images.step_name(key or "", 0 if step is None else whole(step), at)
@@ -114,7 +132,8 @@ class ArtifactCalls(Locations):
             picture.save(local)
         with self._saved(run_id, f"{name}+compressed.webp") as local:
             picture.small().save(local)
-        self._logger.write(SetTag(run_id=run_id, key=LOGGED_IMAGES_TAG, value="True"))
+        self._set_tag(run_id, LOGGED_IMAGES_TAG, "True")
+        operation(self._outbox, synchronous or None)
 
     def log_table(self, run_id: str, data: Any, artifact_file: str) -> None:
         """Store a table, a dictionary of columns or a DataFrame, as `.json` or `.parquet`.
@@ -131,13 +150,13 @@ class ArtifactCalls(Locations):
                 picture.small().save(local)
             return names
 
-        place = self._run_place(run_id).below(safe_path(artifact_file, "artifact_file"))
+        safe_path(artifact_file, "artifact_file")
         table = tables.table_of(data, keep)
-        earlier = _read(place)
+        earlier = self._table_so_far(run_id, artifact_file)
         if earlier is not None:
-            table = tables.parse(earlier, artifact_file).with_rows_of(table)
+            table = earlier.with_rows_of(table)
         self._log_bytes(run_id, tables.dump(table, artifact_file), artifact_file)
-        self._note_table(run_id, artifact_file)
+        self._note_table(run_id, artifact_file, table)
 
     def load_table(
         self,
@@ -188,34 +207,68 @@ class ArtifactCalls(Locations):
         return _download(self._locate(uri), dst_path, name)
 
     def _log_bytes(self, run_id: str, data: bytes, artifact_file: str) -> None:
-        place = self._run_place(run_id).below(safe_path(artifact_file, "artifact_file"))
-        with place.store.write(place.path) as writer:
-            writer.write(data)
-            writer.commit()
+
+        def fill(target: Path) -> None:
+            target.write_bytes(data)
+
+        self._log_file(run_id, safe_path(artifact_file, "artifact_file"), fill)
+
+    def live_file(self, run_id: str, artifact_path: str) -> LiveFile:
+        """An artifact that grows while the run goes on.
+
+        Each piece can be read soon, and is kept though the program be killed. Close it when it is
+        whole. Raises OSError where there is no room.
+        """
+        return self._outbox.live_file(run_id, safe_path(artifact_path, "artifact_path"))
+
+    def _log_folder(self, run_id: str, folder: Path, path: str) -> None:
+        if not folder.is_dir():
+            raise NotFound(f"There is no folder '{folder}'.")
+        for below, _, names in os.walk(folder):
+            inside = Path(below).relative_to(folder).as_posix()
+            for name in sorted(names):
+                target = safe_path(join(path, join("" if inside == "." else inside, name)))
+                self._log_file(run_id, target, _copy_of(Path(below) / name))
+
+    def _log_file(self, run_id: str, path: str, fill: Callable[[Path], None]) -> None:
+        check_run_id("run_id", run_id)
+        self._outbox.file(run_id, path, fill)
+
+    def _set_tag(self, run_id: str, key: str, value: str) -> None:
+        self._outbox.write(Logged(LogBatch(run_id=run_id, tags=[Tag(key, value)])))
 
     @contextmanager
     def _saved(self, run_id: str, artifact_file: str) -> Iterator[str]:
         """A local path for somebody to write to; what is there afterwards is stored."""
-        from headrace.artifacts.transfer import upload_file
-
-        place = self._run_place(run_id).below(safe_path(artifact_file, "artifact_file"))
+        path = safe_path(artifact_file, "artifact_file")
         with tempfile.TemporaryDirectory(prefix="headrace-") as folder:
             local = os.path.join(folder, os.path.basename(artifact_file))
             yield local
-            upload_file(place.store, Path(local), place.path)
+            self._log_file(run_id, path, _copy_of(Path(local)))
 
-    def _note_table(self, run_id: str, artifact_file: str) -> None:
-        """Add the table to the tag by which pages find tables."""
-        tags = self._store.runs.get(RunRef(run_id=run_id)).run.data.tags
-        noted = next((tag.value for tag in tags if tag.key == LOGGED_ARTIFACTS_TAG), "[]")
-        try:
-            entries = json.loads(noted)
-        except ValueError:
-            entries = []
+    def _table_so_far(self, run_id: str, artifact_file: str) -> tables.Table | None:
+        """The table that rows are added to; of a run that this process began, without asking."""
+        if self._outbox.has_created(run_id):
+            return _tables.get((run_id, artifact_file))
+        earlier = _read(self._run_place(run_id).below(artifact_file))
+        return None if earlier is None else tables.parse(earlier, artifact_file)
+
+    def _note_table(self, run_id: str, artifact_file: str, table: tables.Table) -> None:
+        """Keep the table for rows to come, and its name in the tag by which pages find tables."""
         entry = {"path": artifact_file, "type": "table"}
-        if entry not in entries:
-            value = json.dumps([*entries, entry])
-            self._logger.write(SetTag(run_id=run_id, key=LOGGED_ARTIFACTS_TAG, value=value))
+        noted: list[Any] = []
+        if self._outbox.has_created(run_id):
+            is_known = (run_id, artifact_file) in _tables
+            _tables[run_id, artifact_file] = table
+            noted = [{"path": file, "type": "table"} for run, file in _tables if run == run_id]
+        else:
+            tags = self._store.runs.get(self._run_ref(run_id)).run.data.tags
+            with suppress(ValueError, StopIteration):
+                noted = json.loads(next(t.value for t in tags if t.key == LOGGED_ARTIFACTS_TAG))
+            is_known = entry in noted
+            noted.append(entry)
+        if not is_known:
+            self._set_tag(run_id, LOGGED_ARTIFACTS_TAG, json.dumps(noted))
 
     def _table_parts(
         self, experiment_id: str, artifact_file: str, run_ids: Sequence[str] | None
@@ -237,6 +290,38 @@ class ArtifactCalls(Locations):
             request.page_token = page.next_page_token
         if not found:
             raise NotFound(f"None of the runs has a table '{artifact_file}'.")
+
+
+_tables: dict[tuple[str, str], tables.Table] = {}
+"""Tables of runs that this process began, as logged so far: rows are added without a server."""
+
+
+def forget_tables(run_id: str) -> None:
+    """Let go of the tables of a run that has ended."""
+    for key in [key for key in _tables if key[0] == run_id]:
+        del _tables[key]
+
+
+def _below(artifact_path: str | None, name: str) -> str:
+    """The path of `name` in the folder `artifact_path` of a run. Raises InvalidRequest."""
+    folder = safe_path(artifact_path, "artifact path") if artifact_path else ""
+    return safe_path(join(folder, name), "artifact path", allow_root=True)
+
+
+def _copy_of(source: Path) -> Callable[[Path], None]:
+    """What copies `source`. It raises NotFound and InvalidRequest for what cannot be copied."""
+
+    def fill(target: Path) -> None:
+        try:
+            shutil.copyfile(source, target)
+        except FileNotFoundError:
+            if not target.parent.exists():
+                raise
+            raise NotFound(f"There is no file '{source}'.") from None
+        except (PermissionError, IsADirectoryError, shutil.SpecialFileError):
+            raise InvalidRequest(f"The file '{source}' may not be read.") from None
+
+    return fill
 
 
 def _upload(place: ArtifactPlace, local_path: str | Path, artifact_path: str | None) -> None:

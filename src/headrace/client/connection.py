@@ -1,12 +1,13 @@
-"""What every part of the client stands on: two stores, a logger and the artifacts of runs."""
+"""What every part of the client stands on: two stores, an outbox and the artifacts of runs."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from headrace.artifacts.open import ArtifactPlace, open_artifacts
 from headrace.client import tracking
-from headrace.client.run import DirectLogger, RunLogger
+from headrace.client.outbox import Outbox, outbox_for
 from headrace.client.values import checked
 from headrace.protocol.runs import RunRef
 from headrace.store.base import Store
@@ -21,7 +22,6 @@ class Connection:
         self._tracking_uri = tracking.normalized_uri(tracking_uri, tracking.get_tracking_uri)
         default = (lambda: self._tracking_uri) if tracking_uri else tracking.get_registry_uri
         self._registry_uri = tracking.normalized_uri(registry_uri, default)
-        self._logger: RunLogger = DirectLogger(lambda: self._store)
         self._artifact_uris: dict[str, str] = {}
 
     @property
@@ -35,12 +35,24 @@ class Connection:
         return self._registry_uri
 
     @property
+    def _outbox(self) -> Outbox:
+        """Where everything goes that runs log."""
+        return outbox_for(self._tracking_uri)
+
+    @property
     def _store(self) -> Store:
+        """Where runs are tracked, after what this process logged has been delivered there."""
+        self._deliver()
         return tracking.store_for(self._tracking_uri)
 
     @property
     def _registry(self) -> Store:
+        self._deliver()
         return tracking.store_for(self._registry_uri)
+
+    def _deliver(self) -> None:
+        if not self._outbox.flush():
+            self._outbox.say_what_is_missing()
 
     def _place(self, uri: str) -> ArtifactPlace:
         return open_artifacts(uri, self._tracking_uri)
@@ -49,6 +61,11 @@ class Connection:
         """Where a run's artifacts are; asked once, for it never changes."""
         uri = self._artifact_uris.get(run_id)
         if uri is None:
-            answer = self._store.runs.get(checked(RunRef, run_id=run_id))
+            answer = self._store.runs.get(self._run_ref(run_id))
             uri = self._artifact_uris[run_id] = answer.run.info.artifact_uri
         return self._place(uri)
+
+    def _run_ref(self, run_id: Any) -> RunRef:
+        """A run as the server knows it. Raises InvalidRequest for what is no run's id."""
+        ref = checked(RunRef, run_id=run_id)
+        return RunRef(run_id=self._outbox.run_id(ref.run_id))

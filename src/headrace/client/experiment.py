@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from headrace import settings
 from headrace.client import tracking
 from headrace.client.client import current_client
 from headrace.client.entities import Experiment
-from headrace.client.values import every_page
-from headrace.errors import AlreadyExists, InvalidRequest
-from headrace.protocol.experiments import DEFAULT_EXPERIMENT_ID
+from headrace.client.experiment_calls import ExperimentCalls
+from headrace.client.values import checked, every_page
+from headrace.errors import AlreadyExists, InvalidRequest, Unavailable
+from headrace.protocol.experiments import DEFAULT_EXPERIMENT_ID, CreateExperiment
+from headrace.store.base import Store
+
+
+class Choice(NamedTuple):
+    """The experiment that new runs go to: its id, or, before the server was reached, its name."""
+
+    experiment_id: str | None
+    name: str | None = None
+
 
 # The experiment that set_experiment chose, by tracking URI: ids mean nothing elsewhere.
-_chosen: dict[str, str] = {}
+_chosen: dict[str, Choice] = {}
+_log: Final = logging.getLogger("headrace")
 
 
 def set_experiment(
@@ -25,28 +37,34 @@ def set_experiment(
     """Let new runs go to this experiment, named by name, then made if need be, or by id.
 
     Processes started from this one take it over. NotFound for an unknown id; InvalidRequest for
-    a deleted experiment. `trace_location` must be left out.
+    a deleted experiment. When the server does not answer quickly, an experiment named by name is
+    found, or made, as soon as it does; its id is empty meanwhile. `trace_location` must be left
+    out.
     """
     if trace_location is not None:
         raise InvalidRequest("'trace_location' is of use on Databricks only; leave it out.")
     if (experiment_name is None) == (experiment_id is None):
         raise InvalidRequest("Give either 'experiment_name' or 'experiment_id', and not both.")
     if experiment_name is not None:
-        experiment = _get_or_create(experiment_name)
-    else:
-        experiment = current_client().get_experiment(experiment_id or "")
+        checked(CreateExperiment, name=experiment_name)
+    uri = tracking.get_tracking_uri()
+    try:
+        experiment = _look_up(uri, experiment_name, experiment_id)
+    except Unavailable as error:
+        tracking.note_away(uri)
+        return _choose_unseen(uri, experiment_name, experiment_id, error)
     if experiment.lifecycle_stage != "active":
         raise InvalidRequest(
             f"The experiment '{experiment.name}' is deleted: restore it with "
             f"restore_experiment('{experiment.experiment_id}'), or take another name."
         )
-    _chosen[tracking.get_tracking_uri()] = experiment.experiment_id
+    _chosen[uri] = Choice(experiment.experiment_id, experiment.name)
     tracking.hand_down_experiment(experiment.experiment_id)
     return experiment
 
 
-def current_experiment_id() -> str:
-    """The id of the experiment that new runs go to.
+def current_choice() -> Choice:
+    """The experiment that new runs go to, by id where it is known; no server is asked.
 
     That of `set_experiment`, else of the environment (by id, then by name), else "0".
     """
@@ -55,11 +73,21 @@ def current_experiment_id() -> str:
         return chosen
     by_id = settings.EXPERIMENT_ID.get()
     if by_id is not None:
-        return by_id
+        return Choice(by_id)
     by_name = settings.EXPERIMENT_NAME.get()
     if by_name is not None:
-        return _get_or_create(by_name).experiment_id
-    return DEFAULT_EXPERIMENT_ID
+        return Choice(None, by_name)
+    return Choice(DEFAULT_EXPERIMENT_ID)
+
+
+def current_experiment_id() -> str:
+    """The id of the experiment that new runs go to. See `current_choice`; asks for it by name."""
+    choice = current_choice()
+    if choice.experiment_id is not None:
+        return choice.experiment_id
+    experiment_id = _get_or_create(current_client(), choice.name or "").experiment_id
+    _chosen[tracking.get_tracking_uri()] = Choice(experiment_id, choice.name)
+    return experiment_id
 
 
 def create_experiment(
@@ -126,8 +154,40 @@ def delete_experiment_tag(key: str) -> None:
     current_client().delete_experiment_tag(current_experiment_id(), key)
 
 
-def _get_or_create(name: str) -> Experiment:
-    client = current_client()
+def _look_up(uri: str, name: str | None, experiment_id: str | None) -> Experiment:
+    """The experiment, asked for in a way that holds up nobody for long. Raises Unavailable."""
+    quick = QuickExperiments(uri)
+    if name is None:
+        return quick.get_experiment(experiment_id or "")
+    return _get_or_create(quick, name)
+
+
+class QuickExperiments(ExperimentCalls):
+    """Calls about experiments that give up soon when a server does not answer."""
+
+    @property
+    def _store(self) -> Store:
+        return tracking.quick_store_for(self._tracking_uri)
+
+
+def _choose_unseen(
+    uri: str, name: str | None, experiment_id: str | None, error: Unavailable
+) -> Experiment:
+    """Choose an experiment that the server could not be asked for."""
+    _chosen[uri] = Choice(experiment_id if name is None else None, name)
+    if name is None:
+        tracking.hand_down_experiment(experiment_id or "")
+    else:
+        tracking.hand_down_experiment_name(name)
+    _log.warning(
+        "The experiment %s is chosen unseen, for the server did not answer: %s",
+        repr(name) if name is not None else experiment_id,
+        error,
+    )
+    return Experiment(experiment_id or "", name or "", "", "active", 0, 0, {})
+
+
+def _get_or_create(client: ExperimentCalls, name: str) -> Experiment:
     found = client.get_experiment_by_name(name)
     if found is not None:
         return found

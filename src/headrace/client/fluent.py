@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.client import values
 from headrace.client.active import active_or_new_run
+from headrace.client.active_model import get_active_model_id
 from headrace.client.client import Client, current_client
 from headrace.client.datasets import dataset_input
 from headrace.client.experiment import current_experiment_id
+from headrace.client.outbox import flush_all
 from headrace.client.run import LogOperation, operation
 from headrace.errors import InvalidRequest
 from headrace.protocol.datasets import ModelInput, ModelOutput
@@ -34,18 +36,13 @@ def log_metric(
 
     `model_id` and `dataset` (with a `name` and `digest`) say what was measured on what.
     """
-    client, run = _target(run_id)
-    return client.log_metric(
-        run,
-        key,
-        value,
-        timestamp=timestamp,
-        step=step,
-        synchronous=synchronous,
-        model_id=model_id,
-        dataset_name=getattr(dataset, "name", None),
-        dataset_digest=getattr(dataset, "digest", None),
-    )
+    client, run = active_or_new_run() if run_id is None else _target(run_id)
+    if dataset is None:
+        name = digest = None
+    else:
+        name, digest = getattr(dataset, "name", None), getattr(dataset, "digest", None)
+    model = model_id or get_active_model_id()
+    return client.log_metric(run, key, value, timestamp, step, synchronous, name, digest, model)
 
 
 def log_metrics(
@@ -58,9 +55,9 @@ def log_metrics(
     dataset: Any = None,
 ) -> LogOperation | None:
     """Add a point of each metric, all at the same step and time."""
+    model_id = model_id or get_active_model_id()
     points = values.metric_points(metrics, step, timestamp, model_id, dataset)
-    _log_fields(run_id, points, [], [])
-    return operation(synchronous)
+    return _log_fields(run_id, points, [], [], synchronous)
 
 
 def log_param(key: str, value: Any, synchronous: bool | None = None) -> Any:
@@ -73,8 +70,7 @@ def log_params(
     params: Mapping[str, Any], synchronous: bool | None = None, run_id: str | None = None
 ) -> LogOperation | None:
     """Write parameters, each once, as text."""
-    _log_fields(run_id, [], values.pairs("params", params), [])
-    return operation(synchronous)
+    return _log_fields(run_id, [], values.pairs("params", params), [], synchronous)
 
 
 def set_tag(key: str, value: Any, synchronous: bool | None = None) -> LogOperation | None:
@@ -85,8 +81,7 @@ def set_tag(key: str, value: Any, synchronous: bool | None = None) -> LogOperati
 
 def set_tags(tags: Mapping[str, Any], synchronous: bool | None = None) -> LogOperation | None:
     """Write tags of the run as text, over what was there."""
-    _log_fields(None, [], [], values.pairs("tags", tags))
-    return operation(synchronous)
+    return _log_fields(None, [], [], values.pairs("tags", tags), synchronous)
 
 
 def delete_tag(key: str) -> None:
@@ -219,12 +214,23 @@ def log_outputs(models: Sequence[ModelOutput] | None = None) -> None:
     client.log_outputs(run, models or ())
 
 
+def flush(timeout: float | None = None) -> bool:
+    """Wait until all that this process logged is stored; False when it is not in time.
+
+    `timeout` in seconds; by default the setting FLUSH_TIMEOUT. Nothing is lost when it is False:
+    what is left stays in the journal and is sent as soon as it can be.
+    """
+    return flush_all(timeout, patient=True)
+
+
 def flush_async_logging() -> None:
-    """Return when all that was logged is stored; it is, for each call waits for it."""
+    """Wait until all that this process logged is stored, artifacts too. See `flush`."""
+    flush()
 
 
 def flush_artifact_async_logging() -> None:
-    """Return when all logged artifacts are stored; they are, for each call waits for it."""
+    """Wait until all that this process logged is stored, artifacts too. See `flush`."""
+    flush()
 
 
 def _target(run_id: str | None) -> tuple[Client, str]:
@@ -236,6 +242,8 @@ def _log_fields(
     metrics: list[dict[str, Any]],
     params: list[dict[str, Any]],
     tags: list[dict[str, Any]],
-) -> None:
+    synchronous: bool | None,
+) -> LogOperation | None:
     client, run = _target(run_id)
     client._log_fields(run, metrics, params, tags)
+    return operation(client._outbox, synchronous)

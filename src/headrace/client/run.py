@@ -1,84 +1,82 @@
-"""The narrow way that everything a run logs takes: the seam for other ways of writing it."""
+"""What a logging call with `synchronous=` gives back, and the run that starting one gives."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, Final
 
-from headrace.protocol import limits
-from headrace.protocol.metrics import LogMetric
-from headrace.protocol.runs import LogBatch, LogParam, SetTag
-from headrace.store.base import Store
-
-Entry = LogMetric | LogParam | SetTag | LogBatch
-
-
-class RunLogger(Protocol):
-    """Takes what runs log. Entries of one run take effect in the order they were written."""
-
-    def write(self, entry: Entry) -> None:
-        """Take an entry. What it raises is the caller's to hear."""
-        ...
-
-    def flush(self, run_id: str) -> None:
-        """Return when all that was written for the run is stored: before the run is ended."""
-        ...
-
-
-class DirectLogger:
-    """Writes each entry to the store and returns when it is committed."""
-
-    def __init__(self, store: Callable[[], Store]) -> None:
-        self._store = store
-
-    def write(self, entry: Entry) -> None:
-        """See RunLogger."""
-        store = self._store()
-        if isinstance(entry, LogMetric):
-            store.metrics.log(entry)
-        elif isinstance(entry, LogBatch):
-            store.runs.log_batch(entry)
-        elif isinstance(entry, LogParam):
-            store.runs.log_param(entry)
-        else:
-            store.runs.set_tag(entry)
-
-    def flush(self, run_id: str) -> None:
-        """See RunLogger. There is nothing left to write."""
+from headrace.client.outbox import Outbox
+from headrace.errors import InvalidRequest, Unavailable
+from headrace.protocol.runs import RunInfo
 
 
 class LogOperation:
     """What a logging call with `synchronous=False` gives back."""
 
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+
     def wait(self) -> None:
-        """Return when what was logged is stored."""
+        """Return when what was logged is stored.
+
+        Raises Unavailable when that takes longer than the setting FLUSH_TIMEOUT, InvalidRequest
+        when the server refused something that this process logged.
+        """
+        stored = self._outbox.flush(patient=True)
+        refused = self._outbox.refusals()
+        if refused:
+            raise InvalidRequest(" ".join(refused))
+        if not stored:
+            raise Unavailable(self._outbox.leftover() or "It is not stored yet.")
 
 
-def operation(synchronous: bool | None) -> LogOperation | None:
-    """What a logging call gives back, by its `synchronous` parameter."""
-    return LogOperation() if synchronous is False else None
+def operation(outbox: Outbox, synchronous: bool | None) -> LogOperation | None:
+    """What a logging call gives back, by its `synchronous`; True waits until it is stored."""
+    if synchronous is None:
+        return None
+    made = LogOperation(outbox)
+    if synchronous:
+        made.wait()
+        return None
+    return made
 
 
-def batches(
-    metrics: list[dict[str, Any]], params: list[dict[str, Any]], tags: list[dict[str, Any]]
-) -> Iterator[dict[str, list[dict[str, Any]]]]:
-    """What was given, in as many pieces as the protocol's limits ask for, in order.
+_UNKNOWN: Final = ""
+_ASKED_FOR: Final = frozenset({"artifact_uri", "experiment_id"})
+_resolvers: dict[str, Callable[[], RunInfo]] = {}
+_MOST: Final = 10_000
 
-    Parameters and tags go first, so that a reader of a metric finds what it belongs to.
+
+class StartedRunInfo(RunInfo, kw_only=True):
+    """The facts of a run that was just begun, without having asked the server.
+
+    Where its artifacts go, and the id of an experiment that is known by name, are asked for when
+    they are read; that raises Unavailable without a server.
     """
-    at = {"params": 0, "tags": 0, "metrics": 0}
-    given = {"params": params, "tags": tags, "metrics": metrics}
-    most = {
-        "params": limits.MAX_PARAMS_PER_BATCH,
-        "tags": limits.MAX_TAGS_PER_BATCH,
-        "metrics": limits.MAX_METRICS_PER_BATCH,
-    }
-    while any(at[kind] < len(given[kind]) for kind in given):
-        room = limits.MAX_ENTITIES_PER_BATCH
-        batch: dict[str, list[dict[str, Any]]] = {}
-        for kind, items in given.items():
-            taken = items[at[kind] : at[kind] + min(room, most[kind])]
-            at[kind] += len(taken)
-            room -= len(taken)
-            batch[kind] = taken
-        yield batch
+
+    def __getattribute__(self, name: str) -> Any:
+        value = super().__getattribute__(name)
+        if name in _ASKED_FOR and value == _UNKNOWN:
+            resolve = _resolvers.pop(super().__getattribute__("run_id"), None)
+            if resolve is not None:
+                _complete(self, resolve)
+                return super().__getattribute__(name)
+        return value
+
+
+def started_run_info(known: RunInfo, resolve: Callable[[], RunInfo]) -> StartedRunInfo:
+    """`known`, in which empty fields are filled in by `resolve` when they are read."""
+    while len(_resolvers) >= _MOST:
+        _resolvers.pop(next(iter(_resolvers)))
+    _resolvers[known.run_id] = resolve
+    fields = {name: getattr(known, name) for name in RunInfo.__struct_fields__}
+    return StartedRunInfo(**fields)
+
+
+def _complete(info: StartedRunInfo, resolve: Callable[[], RunInfo]) -> None:
+    try:
+        found = resolve()
+    except BaseException:
+        _resolvers[info.run_id] = resolve  # it may be known later
+        raise
+    info.experiment_id, info.artifact_uri = found.experiment_id, found.artifact_uri

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from time import time_ns
 from typing import Any
 
-from headrace.client import values
+from headrace.client import tracking, values
 from headrace.client.connection import Connection
-from headrace.client.entities import PagedList, Run, run_from_wire
-from headrace.client.run import LogOperation, batches, operation
-from headrace.client.values import checked, identifier, whole
-from headrace.errors import InvalidRequest
+from headrace.client.entities import PagedList, Run, RunData, by_key, run_from_wire
+from headrace.client.entries import InputsLogged, Logged, OutputsLogged, RunCreated, RunUpdated
+from headrace.client.run import LogOperation, operation, started_run_info
+from headrace.client.values import batches, checked, identifier, whole
+from headrace.errors import InvalidRequest, Unavailable
 from headrace.protocol import datasets, metrics, runs
+from headrace.protocol.experiments import DEFAULT_EXPERIMENT_ID, ExperimentRef
+from headrace.protocol.random_names import random_name
 from headrace.protocol.wire import Param, Tag
 
 HISTORY_PAGE = 25_000
@@ -20,7 +24,13 @@ HISTORY_PAGE = 25_000
 
 
 class RunCalls(Connection):
-    """Runs. See RunStore for what can be raised; a deleted run cannot be written."""
+    """Runs.
+
+    What writes to a run (creating and ending it, metrics, parameters, tags, inputs, outputs)
+    returns at once and waits for no server: see Outbox. What the store refuses of it is reported
+    in a warning, or raised where a call is `synchronous`. All else asks the store, and sees what
+    this process has written; see RunStore for what it raises.
+    """
 
     def create_run(
         self,
@@ -29,26 +39,18 @@ class RunCalls(Connection):
         tags: Mapping[str, Any] | None = None,
         run_name: str | None = None,
     ) -> Run:
-        """Make a run, RUNNING since `start_time` (ms since 1970; now, for None). NotFound."""
-        tag_list = values.pairs("tags", tags)
-        user = next((tag["value"] for tag in tag_list if tag["key"] == runs.USER_TAG), None)
-        request = checked(
-            runs.CreateRun,
-            experiment_id=identifier(experiment_id),
-            start_time=values.now() if start_time is None else whole(start_time),
-            tags=tag_list,
-            run_name=run_name,
-            user_id=user,
-            # Chosen here, so that asking twice after a lost answer makes one run.
-            run_id=os.urandom(16).hex(),
-        )
-        made = self._store.runs.create(request).run
-        self._artifact_uris[made.info.run_id] = made.info.artifact_uri
-        return run_from_wire(made)
+        """Begin a run, RUNNING since `start_time` (ms since 1970; now, for None).
+
+        It has its id at once, with or without a server. NotFound when there is no such experiment,
+        InvalidRequest when it is deleted, where the server can be asked quickly.
+        """
+        request = self._new_run(experiment_id, start_time, tags, run_name)
+        self._check_experiment(request.experiment_id)
+        return self._begin(request)
 
     def get_run(self, run_id: str) -> Run:
         """The run with this id, deleted or not. NotFound."""
-        return run_from_wire(self._store.runs.get(_ref(run_id)).run)
+        return run_from_wire(self._store.runs.get(self._run_ref(run_id)).run)
 
     def get_parent_run(self, run_id: str) -> Run | None:
         """The run that this one is nested in; None when there is none. NotFound."""
@@ -79,31 +81,29 @@ class RunCalls(Connection):
         return PagedList([run_from_wire(run) for run in page.runs], page.next_page_token)
 
     def update_run(self, run_id: str, status: str | None = None, name: str | None = None) -> None:
-        """Change a run's status or name; what is None stays. NotFound."""
-        self._store.runs.update(
-            checked(runs.UpdateRun, run_id=run_id, status=status, run_name=name)
-        )
+        """Change a run's status or name; what is None stays."""
+        request = checked(runs.UpdateRun, run_id=run_id, status=status, run_name=name)
+        self._outbox.write(RunUpdated(request))
 
     def set_terminated(
         self, run_id: str, status: str | None = None, end_time: int | None = None
     ) -> None:
-        """End a run, after all that was logged to it is stored; FINISHED and now by default."""
+        """End a run; FINISHED and now by default. No value that was logged comes after its end."""
         request = checked(
             runs.UpdateRun,
             run_id=run_id,
             status=status or runs.RunStatus.FINISHED.value,
             end_time=values.now() if end_time is None else whole(end_time),
         )
-        self._logger.flush(run_id)
-        self._store.runs.update(request)
+        self._outbox.write(RunUpdated(request))
 
     def delete_run(self, run_id: str) -> None:
         """Delete a run; `restore_run` brings it back. NotFound."""
-        self._store.runs.delete(_ref(run_id))
+        self._store.runs.delete(self._run_ref(run_id))
 
     def restore_run(self, run_id: str) -> None:
         """Restore a deleted run. NotFound."""
-        self._store.runs.restore(_ref(run_id))
+        self._store.runs.restore(self._run_ref(run_id))
 
     def log_metric(  # noqa: PLR0913, PLR0917  (MLflow's signature)
         self,
@@ -118,25 +118,24 @@ class RunCalls(Connection):
         model_id: str | None = None,
     ) -> LogOperation | None:
         """Add a point of a metric; `timestamp` in ms since 1970 (now, for None)."""
-        self._logger.write(
-            checked(
-                metrics.LogMetric,
-                run_id=run_id,
-                key=key,
-                value=values.number(key, value),
-                timestamp=values.now() if timestamp is None else whole(timestamp),
-                step=0 if step is None else whole(step),
-                dataset_name=dataset_name,
-                dataset_digest=dataset_digest,
-                model_id=model_id,
-            )
+        if model_id is None and dataset_name is None and dataset_digest is None:
+            series: tuple[str | None, ...] = (run_id, key)
+        else:
+            series = (run_id, key, model_id, dataset_name, dataset_digest)
+        self._outbox.point(
+            series,
+            value if type(value) is float else values.number(key, value),
+            time_ns() // 1_000_000 if timestamp is None else whole(timestamp),
+            0 if step is None else step if type(step) is int else whole(step),
         )
-        return operation(synchronous)
+        return None if synchronous is None else operation(self._outbox, synchronous)
 
     def log_param(self, run_id: str, key: str, value: Any, synchronous: bool | None = None) -> Any:
         """Write a parameter, once, as text; gives `value` back, or an operation to wait for."""
-        self._logger.write(checked(runs.LogParam, run_id=run_id, key=key, value=str(value)))
-        return operation(synchronous) or value
+        checked(runs.LogParam, run_id=run_id, key=key, value=str(value))
+        param = Param(key, str(value))
+        self._outbox.write(Logged(runs.LogBatch(run_id=run_id, params=[param])))
+        return operation(self._outbox, synchronous) or value
 
     def log_batch(
         self,
@@ -146,33 +145,34 @@ class RunCalls(Connection):
         tags: Sequence[Tag] = (),
         synchronous: bool | None = None,
     ) -> LogOperation | None:
-        """Log any number of metrics, parameters and tags.
-
-        All or nothing up to 1,000 metrics, 100 parameters and 100 tags; more are sent in several
-        batches, one after the other, of which each is stored or not.
-        """
+        """Log any number of metrics, parameters and tags. What is wrong with one raises for all."""
         self._log_fields(
             run_id,
             [values.point_fields(metric) for metric in metrics],
             values.pair_fields(params),
             values.pair_fields(tags),
         )
-        return operation(synchronous)
+        return operation(self._outbox, synchronous)
 
     def set_tag(
         self, run_id: str, key: str, value: Any, synchronous: bool | None = None
     ) -> LogOperation | None:
         """Write a tag of a run as text, over what was there."""
-        self._logger.write(checked(runs.SetTag, run_id=run_id, key=key, value=str(value)))
-        return operation(synchronous)
+        checked(runs.SetTag, run_id=run_id, key=key, value=str(value))
+        tag = Tag(key, str(value))
+        self._outbox.write(Logged(runs.LogBatch(run_id=run_id, tags=[tag])))
+        return operation(self._outbox, synchronous)
 
     def delete_tag(self, run_id: str, key: str) -> None:
         """Remove a tag of a run. NotFound, also when the tag is not there."""
-        self._logger.flush(run_id)
-        self._store.runs.delete_tag(checked(runs.DeleteTag, run_id=run_id, key=key))
+        store = self._store
+        run_id = self._run_ref(run_id).run_id
+        store.runs.delete_tag(checked(runs.DeleteTag, run_id=run_id, key=key))
 
     def get_metric_history(self, run_id: str, key: str) -> list[metrics.Metric]:
         """All points of a metric, by time, step and value. NotFound when the run is not there."""
+        store = self._store
+        run_id = self._run_ref(run_id).run_id
 
         def fetch(size: int, token: str | None) -> tuple[list[metrics.Metric], str | None]:
             request = checked(
@@ -182,7 +182,7 @@ class RunCalls(Connection):
                 max_results=size,
                 page_token=token,
             )
-            page = self._store.metrics.history(request)
+            page = store.metrics.history(request)
             return page.metrics, page.next_page_token
 
         return values.every_page(fetch, None, HISTORY_PAGE)
@@ -193,13 +193,14 @@ class RunCalls(Connection):
         datasets: Sequence[datasets.DatasetInput] | None = None,
         models: Sequence[datasets.ModelInput] | None = None,
     ) -> None:
-        """Note data sets and logged models that a run takes in. NotFound."""
+        """Note data sets and logged models that a run takes in."""
         self._log_inputs(run_id, list(datasets or ()), list(models or ()))
 
     def log_outputs(self, run_id: str, models: Sequence[datasets.ModelOutput]) -> None:
-        """Note logged models that a run makes. NotFound."""
+        """Note logged models that a run makes."""
         made = [{"model_id": model.model_id, "step": whole(model.step)} for model in models]
-        self._store.datasets.log_outputs(checked(datasets.LogOutputs, run_id=run_id, models=made))
+        request = checked(datasets.LogOutputs, run_id=run_id, models=made)
+        self._outbox.write(OutputsLogged(request))
 
     def _log_inputs(self, run_id: str, taken: list[Any], models: list[Any]) -> None:
         request = checked(
@@ -208,7 +209,7 @@ class RunCalls(Connection):
             datasets=[_input_fields(entry) for entry in taken],
             models=[{"model_id": model.model_id} for model in models],
         )
-        self._store.datasets.log_inputs(request)
+        self._outbox.write(InputsLogged(request))
 
     def _log_fields(
         self,
@@ -217,17 +218,91 @@ class RunCalls(Connection):
         params: list[dict[str, Any]],
         tags: list[dict[str, Any]],
     ) -> None:
-        """Check everything, then write it in as many batches as it takes."""
+        """Check everything, then append it."""
         entries = [
             checked(runs.LogBatch, run_id=run_id, **batch)
             for batch in batches(metrics, params, tags)
         ]
         for entry in entries:
-            self._logger.write(entry)
+            points, entry.metrics = entry.metrics, []
+            if entry.params or entry.tags:
+                self._outbox.write(Logged(entry))
+            for point in points:
+                links = (point.model_id, point.dataset_name, point.dataset_digest)
+                series = (run_id, point.key, *links) if any(links) else (run_id, point.key)
+                self._outbox.point(series, float(point.value), point.timestamp, point.step)
+
+    def _create_run_by_name(
+        self, experiment_name: str, tags: Mapping[str, Any], run_name: str | None
+    ) -> Run:
+        """Begin a run in the experiment of a name, which is made when it is not there."""
+        request = self._new_run(DEFAULT_EXPERIMENT_ID, None, tags, run_name)
+        return self._begin(request, experiment_name)
+
+    def _new_run(
+        self,
+        experiment_id: str,
+        start_time: int | None,
+        tags: Mapping[str, Any] | None,
+        run_name: str | None,
+    ) -> runs.CreateRun:
+        tag_list = values.pairs("tags", tags)
+        user = next((tag["value"] for tag in tag_list if tag["key"] == runs.USER_TAG), None)
+        return checked(
+            runs.CreateRun,
+            experiment_id=identifier(experiment_id),
+            start_time=values.now() if start_time is None else whole(start_time),
+            tags=tag_list,
+            run_name=run_name,
+            user_id=user,
+            # Chosen here, so that it is known at once, and creating it twice makes one run.
+            run_id=os.urandom(16).hex(),
+        )
+
+    def _begin(self, request: runs.CreateRun, experiment_name: str | None = None) -> Run:
+        """Begin a run whose experiment is known by id or by name."""
+        run_id = request.run_id or ""
+        named = next((tag.value for tag in request.tags if tag.key == runs.RUN_NAME_TAG), None)
+        request.run_name = request.run_name or named or random_name()
+        if named is None:
+            request.tags = [*request.tags, Tag(runs.RUN_NAME_TAG, request.run_name)]
+        tracking.close_at_exit()
+        self._outbox.write(RunCreated(request, experiment_name))
+        known = runs.RunInfo(
+            run_id=run_id,
+            run_uuid=run_id,
+            experiment_id="" if experiment_name is not None else request.experiment_id,
+            run_name=request.run_name,
+            user_id=request.user_id or "",
+            status=runs.RunStatus.RUNNING,
+            start_time=request.start_time or values.now(),
+            artifact_uri="",
+            lifecycle_stage="active",
+        )
+        info = started_run_info(known, lambda: self.get_run(run_id).info)
+        return Run(info, RunData({}, {}, by_key(request.tags)))
+
+    def _check_experiment(self, experiment_id: str) -> None:
+        """Refuse an experiment that is not there, if the server can be asked quickly."""
+        known = (self._tracking_uri, experiment_id)
+        if experiment_id == DEFAULT_EXPERIMENT_ID or known in _known_experiments:
+            return
+        try:
+            store = tracking.quick_store_for(self._tracking_uri)
+            experiment = store.experiments.get(
+                ExperimentRef(experiment_id=experiment_id)
+            ).experiment
+        except Unavailable:
+            tracking.note_away(self._tracking_uri)
+            return
+        if experiment.lifecycle_stage != "active":
+            raise InvalidRequest(
+                f"The experiment '{experiment_id}' is deleted; restore it before adding runs."
+            )
+        _known_experiments.add(known)
 
 
-def _ref(run_id: Any) -> runs.RunRef:
-    return checked(runs.RunRef, run_id=run_id)
+_known_experiments: set[tuple[str, str]] = set()
 
 
 def _input_fields(entry: Any) -> dict[str, Any]:

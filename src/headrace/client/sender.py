@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import os
 import random
-import select
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -25,12 +24,10 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-import msgspec
-from msgspec import Struct
-
 from headrace.artifacts.open import ArtifactPlace, default_artifact_root, open_artifacts
 from headrace.client.delivery import Delivery, NotThereYet, is_passing
 from headrace.client.ledger import Ledger, SenderState
+from headrace.client.sender_process import LOCK, Wake, detach, read_task
 from headrace.client.stream import Stream
 from headrace.client.uploads import Uploader
 from headrace.errors import HeadraceError, NotFound
@@ -38,8 +35,6 @@ from headrace.journal import folder as layout
 from headrace.journal.reader import JournalReader
 from headrace.store.base import Store
 
-LOCK: Final = "sender.lock"
-WAKE: Final = "wake"
 PERIOD: Final = 0.5
 """Seconds between two deliveries when nobody waits."""
 LIVE_PERIOD: Final = 2.0
@@ -50,21 +45,12 @@ FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 30.0
 SHORTEST_PAUSE: Final = 0.2
 """Seconds between two attempts when somebody waits for the second."""
-LINGER: Final = 10.0
-"""Seconds that a sender stays when there is nothing to do any more."""
 PATIENCE: Final = 600.0
 """Seconds that a sender goes on trying when all who logged are dead; the next one goes on."""
 INSISTS_AFTER: Final = 8
 """Errors inside the server in a row after which the request counts as refused."""
 SETTLED_AFTER: Final = 3.0
 """Seconds after which a run that no log creates counts as not there."""
-
-
-class Task(Struct):
-    """What a sender is told on its standard input: where to deliver, credentials included."""
-
-    uri: str
-    linger: float = LINGER
 
 
 class Sender:
@@ -283,56 +269,6 @@ def _pause(failures: int) -> float:
     return longest * random.uniform(0.5, 1.0)  # noqa: S311  (spreads senders, guards nothing)
 
 
-class Wake:
-    """The pipe by which others ask a sender to look at once."""
-
-    def __init__(self, folder: Path) -> None:
-        path = folder / WAKE
-        self._descriptor = -1
-        self.was_poked = False
-        with suppress(OSError):  # some file systems have no pipes; then there is the period
-            if not path.exists():
-                os.mkfifo(path, 0o600)
-            self._descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK)
-
-    def wait(self, seconds: float) -> None:
-        """Return when somebody poked, or after `seconds`."""
-        if self._descriptor < 0:
-            time.sleep(seconds)
-            return
-        ready, _, _ = select.select([self._descriptor], [], [], seconds)
-        if ready:
-            self.was_poked = True
-            with suppress(BlockingIOError):
-                os.read(self._descriptor, 65536)
-
-    def poke(self) -> None:
-        """Wake whoever waits. From any thread."""
-        with suppress(OSError):
-            os.write(self._descriptor, b".")
-
-    def close(self) -> None:
-        """Let go of the pipe; it stays where it is."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-
-def poke(folder: Path) -> bool:
-    """Wake the sender of a folder; False when there seems to be none."""
-    try:
-        descriptor = os.open(folder / WAKE, os.O_WRONLY | os.O_NONBLOCK)
-    except OSError:
-        return False
-    try:
-        os.write(descriptor, b".")
-    except BlockingIOError:
-        pass  # it has been poked enough
-    finally:
-        os.close(descriptor)
-    return True
-
-
 def open_destination(uri: str) -> Store:
     """The store that a sender delivers to: requests are tried once, the sender has the patience."""
     if uri.startswith("http"):
@@ -365,14 +301,15 @@ def keeps_run_ids(uri: str) -> bool:
 def main(arguments: Iterable[str]) -> int:
     """Be the sender of these folders, unless there is one; what to do stands on standard input."""
     folders = [Path(text) for text in arguments]
-    task = msgspec.json.decode(sys.stdin.buffer.read(), type=Task)
+    task = read_task()
+    if not detach():
+        return 0
     lock = layout.Lock(folders[0] / LOCK)
     if not lock.take():
         return 0
     with suppress(OSError):
         os.nice(5)  # training comes first
-    uri = task.uri
-    sender = Sender(folders, uri, open_destination, lambda _: keeps_run_ids(uri))
+    sender = Sender(folders, task.uri, open_destination, lambda _: keeps_run_ids(task.uri))
     try:
         sender.run(task.linger)
     finally:

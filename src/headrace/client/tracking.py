@@ -9,16 +9,20 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from headrace import settings
-from headrace.errors import InvalidRequest
+from headrace.client.outbox import flush_at_exit
+from headrace.errors import InvalidRequest, Unavailable
 from headrace.protocol.uris import scheme_of
 from headrace.store.base import Store
 
 _log: Final = logging.getLogger("headrace")
+QUICK_SECONDS: Final = 3.0
+AWAY_SECONDS: Final = 30.0
 _DATABASES: Final = ("sqlite", "postgresql", "postgres")
 
 
@@ -33,6 +37,7 @@ class _State:
         self.stores: dict[tuple[object, ...], Store] = {}
         self.before_closing: list[Callable[[], None]] = []
         self.registered = False
+        self.away_until: dict[str, float] = {}
 
 
 _state = _State()
@@ -106,10 +111,45 @@ def store_for(uri: str) -> Store:
     return found if found is not None else _open(uri, key)
 
 
+def quick_store_for(uri: str) -> Store:
+    """The store of `uri` for a question that must not hold up a program.
+
+    A server gets one try of a few seconds; when that failed, none for half a minute: then, and
+    with the setting OFFLINE, this raises Unavailable at once.
+    """
+    if settings.OFFLINE.get_bool(False):
+        raise Unavailable(f"{settings.OFFLINE.names[0]} is set: no server is asked.")
+    if not uri.startswith("http"):
+        return store_for(uri)
+    if time.monotonic() < _state.away_until.get(uri, 0.0):
+        raise Unavailable("The server did not answer a moment ago.")
+    key: tuple[object, ...] = ("quick", os.getpid(), uri, *(v.get() for v in _CREDENTIALS))
+    found = _state.stores.get(key)
+    if found is None:
+        from headrace.store.rest import store_over
+        from headrace.transport import Transport
+
+        found = store_over(Transport(uri, timeout=QUICK_SECONDS, max_retries=0))
+        _state.stores[key] = found
+        close_at_exit()
+    return found
+
+
+def note_away(uri: str) -> None:
+    """Say that the server did not answer a quick question."""
+    _state.away_until[uri] = time.monotonic() + AWAY_SECONDS
+
+
 def hand_down_experiment(experiment_id: str) -> None:
     """Let processes started from this one log to this experiment, until the URI is another."""
     _state.handed_down = experiment_id
     os.environ[settings.EXPERIMENT_ID.names[0]] = experiment_id
+
+
+def hand_down_experiment_name(name: str) -> None:
+    """As `hand_down_experiment`, while only the experiment's name is known."""
+    os.environ.pop(settings.EXPERIMENT_ID.names[0], None)
+    os.environ[settings.EXPERIMENT_NAME.names[0]] = name
 
 
 def _take_back_experiment() -> None:
@@ -121,15 +161,23 @@ def _take_back_experiment() -> None:
 
 
 def before_closing(hook: Callable[[], None]) -> None:
-    """Call `hook` when the process ends, before the stores are closed."""
+    """Call `hook` when the process ends, before what was logged is flushed."""
     _state.before_closing.append(hook)
+    close_at_exit()
+
+
+def close_at_exit() -> None:
+    """See to it that what was logged is flushed, and stores are closed, when the process ends."""
+    if not _state.registered:
+        _state.registered = True
+        atexit.register(_close_all)
 
 
 def close_stores() -> None:
     """Let go of all databases and connections; they are opened again when they are needed."""
     for key in list(_state.stores):
         store = _state.stores.pop(key)
-        if key[0] == os.getpid():
+        if os.getpid() in key[:2]:
             store.close()
 
 
@@ -151,15 +199,14 @@ def _open(uri: str, key: tuple[object, ...]) -> Store:
     store = _state.stores.setdefault(key, opened)
     if store is not opened:
         opened.close()  # another thread was faster
-    if not _state.registered:
-        _state.registered = True
-        atexit.register(_close_all)
+    close_at_exit()
     return store
 
 
 def _close_all() -> None:
     for hook in _state.before_closing:
         hook()
+    flush_at_exit()
     close_stores()
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import operator
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from headrace.errors import InvalidRequest
-from headrace.protocol import codec
+from headrace.protocol import codec, limits
 from headrace.protocol.wire import Param, Tag
 
 T = TypeVar("T")
@@ -111,6 +111,31 @@ def mapping(field: str, values: Mapping[str, Any] | None) -> Mapping[str, Any]:
             "values."
         )
     return values
+
+
+def batches(
+    metrics: list[dict[str, Any]], params: list[dict[str, Any]], tags: list[dict[str, Any]]
+) -> Iterator[dict[str, list[dict[str, Any]]]]:
+    """What was given, in as many pieces as the protocol's limits ask for, in order.
+
+    Parameters and tags go first, so that a reader of a metric finds what it belongs to.
+    """
+    at = {"params": 0, "tags": 0, "metrics": 0}
+    given = {"params": params, "tags": tags, "metrics": metrics}
+    most = {
+        "params": limits.MAX_PARAMS_PER_BATCH,
+        "tags": limits.MAX_TAGS_PER_BATCH,
+        "metrics": limits.MAX_METRICS_PER_BATCH,
+    }
+    while any(at[kind] < len(given[kind]) for kind in given):
+        room = limits.MAX_ENTITIES_PER_BATCH
+        batch: dict[str, list[dict[str, Any]]] = {}
+        for kind, items in given.items():
+            taken = items[at[kind] : at[kind] + min(room, most[kind])]
+            at[kind] += len(taken)
+            room -= len(taken)
+            batch[kind] = taken
+        yield batch
 
 
 def every_page(

@@ -1,0 +1,282 @@
+"""Where everything that a run logs goes: into a journal, at once, whatever the server does.
+
+The outbox of a tracking URI appends entries to this process's log and returns; a sender process
+(`client/sender.py`) delivers them. Nothing here waits for the network, and nothing that goes wrong
+here raises in the program that logs: it is said in a warning, at most once a minute. A caller's
+mistakes raise, before anything is appended.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import struct
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from headrace import settings
+from headrace.client import entries, places
+from headrace.client.ledger import Ledger
+from headrace.client.pulse import Pulse
+from headrace.client.values import checked
+from headrace.errors import HeadraceError, InvalidRequest
+from headrace.journal.writer import JournalWriter, Mark
+from headrace.protocol import limits
+from headrace.protocol.metrics import LogMetric
+from headrace.protocol.runs import LogBatch, RunStatus, UpdateRun
+
+_log: Final = logging.getLogger("headrace")
+DEFAULT_FLUSH_SECONDS: Final = 30.0
+_pack_point: Final = entries.POINT.pack
+
+
+class Outbox:
+    """What this process logs to one tracking URI. Safe to use from any thread, and after a fork."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self.places = places.journal_places(uri)
+        self._pulse = Pulse(uri, self.places)
+        self._ledger = Ledger(self.places[0])
+        self._writer = JournalWriter(self.places, entries.spell_series, opened=self._opened)
+        self._pulse.watch(self._writer)
+        self._append = self._writer.append
+        self._params: dict[str, dict[str, str]] = {}
+        self._created: set[str] = set()
+        self._files = 0
+        self._lock = threading.Lock()
+
+    def point(
+        self, series: tuple[str | None, ...], value: float, timestamp: int, step: int
+    ) -> None:
+        """Append a point of a metric; `series` is (run, key), or an entries.Series.
+
+        Raises InvalidRequest for a series or a number that no store can hold.
+        """
+        try:
+            body = _pack_point(value, timestamp, step)
+        except struct.error:
+            # Says what is wrong in words.
+            checked(LogMetric, run_id="r", key="k", value=0.0, timestamp=timestamp, step=step)
+            raise
+        try:
+            self._append(body, series)
+        except TypeError:
+            raise InvalidRequest(
+                f"Invalid value {series[1]!r} for 'key': expected a text."
+            ) from None
+
+    def write(self, entry: entries.Entry) -> None:
+        """Append anything else. Raises InvalidRequest for a parameter that has another value."""
+        if isinstance(entry, entries.Logged):
+            self._check_params(entry.request)
+        elif isinstance(entry, entries.RunCreated):
+            self._created.add(entry.request.run_id or "")
+        elif isinstance(entry, entries.RunUpdated):
+            self._forget_if_ended(entry.request)
+        self._append(entries.encode(entry))
+
+    def has_created(self, run_id: str) -> bool:
+        """Whether this process began the run, so that it is there, now or soon."""
+        return run_id in self._created
+
+    def file(self, run_id: str, path: str, fill: Callable[[Path], None]) -> None:
+        """Append a file for the artifact `path` of a run; `fill` writes it to a local path.
+
+        What `fill` raises is raised; where there is no room for a copy, the log says so.
+        """
+        try:
+            folder = self._writer.open()
+            (folder / "files").mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            self._pulse.warn(f"The artifact '{path}' is lost: there is no room for it ({error}).")
+            return
+        with self._lock:
+            self._files += 1
+            name = f"files/{os.getpid()}-{self._files}"
+        try:
+            fill(folder / name)
+        except OSError as error:
+            (folder / name).unlink(missing_ok=True)
+            if not _is_about(error, folder):
+                raise
+            self._pulse.warn(f"The artifact '{path}' is lost: there is no room for it ({error}).")
+            return
+        # An absolute path where the log has moved on to another folder meanwhile.
+        inside = name if folder == self._writer.folder else str(folder / name)
+        self._append(entries.encode(entries.ArtifactLogged(run_id, path, inside)))
+
+    def live_file(self, run_id: str, path: str) -> LiveFile:
+        """A file of a run that grows while it runs, and can be read meanwhile."""
+        folder = self._writer.open()
+        return LiveFile(self, folder, run_id, path)
+
+    def close_live_file(self, run_id: str, path: str, file: Path) -> None:
+        """Append the end of a live file: what it holds now is the artifact."""
+        folder = self._writer.folder
+        inside = file.relative_to(folder) if folder and file.is_relative_to(folder) else file
+        self._append(entries.encode(entries.ArtifactLogged(run_id, path, str(inside))))
+
+    def run_id(self, ours: str) -> str:
+        """The id under which the server knows a run: another one on a plain MLflow server."""
+        return self._ledger.run_id(ours)
+
+    def mark(self) -> Mark:
+        """How far this process has come: for `is_delivered` and `flush`."""
+        return self._writer.mark()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all that this process logged has been delivered."""
+        return self._writer.folder is None or self._writer.mark().is_reached()
+
+    def flush(self, timeout: float | None = None, *, patient: bool = False) -> bool:
+        """Return when all that this process logged is stored; False when it is not in time.
+
+        Seconds by default from the setting FLUSH_TIMEOUT. When the server turns out to be away,
+        only a `patient` call waits on.
+        """
+        if self._writer.folder is None and not self._writer.held:
+            return True
+        self._writer.settle()
+        mark = self._writer.mark()
+        if mark.is_reached():
+            return True
+        if settings.OFFLINE.get_bool(False):
+            return False
+        if timeout is None:
+            timeout = settings.FLUSH_TIMEOUT.get_float(DEFAULT_FLUSH_SECONDS)
+        return self._pulse.wait_for(mark, timeout, patient=patient)
+
+    def say_what_is_missing(self) -> None:
+        """Warn that a reading call will not see all that this process logged."""
+        left = self.leftover()
+        if left:
+            self._pulse.warn(f"What is read now is not complete: {left}", "read")
+
+    def refusals(self) -> list[str]:
+        """What the server refused of this process, one line for each, not yet reported."""
+        return self._pulse.take_refusals()
+
+    def leftover(self) -> str | None:
+        """What is not delivered and where it lies, in words; None when there is nothing."""
+        if self.is_empty:
+            return None
+        count = self._pulse.count_left(self._writer)
+        where = self._writer.folder
+        reason = self._pulse.reason()
+        return (
+            f"{count} of this program have not reached {places.without_credentials(self.uri)} "
+            f"yet{f' ({reason})' if reason else ''}. They are kept in {where}. They are sent by "
+            "the next program that logs there, or by: headrace sync "
+            f"{where.parent if where else ''} {places.without_credentials(self.uri)}"
+        )
+
+    def close(self) -> None:
+        """Let go of the log; what is in it goes on its way."""
+        self._pulse.stop()
+        self._writer.close()
+
+    def _opened(self, folder: Path) -> None:
+        self._pulse.start(folder)
+
+    def _check_params(self, request: LogBatch) -> None:
+        """Refuse a parameter that this process has given another value."""
+        if not request.params:
+            return
+        known = self._params.setdefault(request.run_id, {})
+        for param in request.params:
+            earlier = known.get(param.key)
+            if earlier is not None and earlier != param.value:
+                raise InvalidRequest(
+                    f"The parameter '{param.key}' of this run is {_shown(earlier)} and cannot "
+                    f"become {_shown(param.value)}: a parameter is written once. Use another key, "
+                    "a tag, or a nested run."
+                )
+        for param in request.params:
+            known[param.key] = param.value
+
+    def _forget_if_ended(self, request: UpdateRun) -> None:
+        if request.status not in (None, RunStatus.RUNNING):
+            self._params.pop(request.run_id, None)
+            if len(self._created) > limits.MAX_SEARCH_RESULTS:
+                self._created.clear()
+
+
+class LiveFile:
+    """A file that is added to piece by piece; a piece survives the death of the process."""
+
+    def __init__(self, outbox: Outbox, folder: Path, run_id: str, path: str) -> None:
+        self._outbox = outbox
+        self._run_id = run_id
+        self._path = path
+        self._file = folder / "live" / run_id / path
+        self._file.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        self._descriptor = os.open(self._file, flags, 0o600)
+        self._pid = os.getpid()
+
+    def write(self, data: bytes) -> None:
+        """Add `data`. Raises OSError (disk full, …)."""
+        if self._descriptor >= 0:
+            os.write(self._descriptor, data)
+
+    def close(self) -> None:
+        """Say that the file is whole. A forked child's copy leaves the parent's as it is."""
+        if self._descriptor < 0:
+            return
+        os.close(self._descriptor)
+        self._descriptor = -1
+        if self._pid == os.getpid():
+            self._outbox.close_live_file(self._run_id, self._path, self._file)
+
+
+_outboxes: dict[str, Outbox] = {}
+_registry_lock = threading.Lock()
+
+
+def outbox_for(uri: str) -> Outbox:
+    """The outbox of a tracking URI in this process."""
+    found = _outboxes.get(uri)
+    if found is None:
+        with _registry_lock:
+            found = _outboxes.get(uri)
+            if found is None:
+                found = _outboxes[uri] = Outbox(uri)
+    return found
+
+
+def flush_all(timeout: float | None = None, *, patient: bool = False) -> bool:
+    """Flush every outbox of this process, one after the other."""
+    flushed = [outbox.flush(timeout, patient=patient) for outbox in list(_outboxes.values())]
+    return all(flushed)
+
+
+def flush_at_exit(timeout: float | None = None) -> None:
+    """Give what was logged the time it needs, within limits, and say what is left where."""
+    for outbox in list(_outboxes.values()):
+        with suppress(HeadraceError, OSError):
+            outbox.flush(timeout)
+            for line in outbox.refusals():
+                _log.warning("%s", line)
+            left = outbox.leftover()
+            if left:
+                _log.warning("%s", left)
+
+
+def close_outboxes() -> None:
+    """Let go of all logs; they are begun anew when they are needed."""
+    for uri in list(_outboxes):
+        _outboxes.pop(uri).close()
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:57] + "...")
+
+
+def _is_about(error: OSError, folder: Path) -> bool:
+    """Whether an error is about our copy, rather than about the file that was to be copied."""
+    return error.filename is None or str(error.filename).startswith(str(folder))

@@ -1,0 +1,56 @@
+"""Where journals lie: a folder for each destination, and memory where the disk has no room.
+
+The folder's name shows the destination to people and tells it apart by a digest of its URI. No
+credentials are part of either. Every file is readable by its owner only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit, urlunsplit
+
+from headrace import settings
+
+_MEMORY: Final = Path("/dev/shm")  # noqa: S108  (memory on Linux; the folder below is the user's own)
+
+
+def journal_root() -> Path:
+    """The folder of all journals: the setting, else that of the user's programs' state."""
+    configured = settings.JOURNAL.get()
+    if configured:
+        return Path(os.path.abspath(os.path.expanduser(configured)))
+    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return Path(state) / "headrace" / "journal"
+
+
+def journal_places(uri: str) -> list[Path]:
+    """The folders for what goes to `uri`, best first: on disk, then in memory."""
+    name = folder_name(uri)
+    places = [journal_root() / name]
+    if _MEMORY.is_dir():
+        places.append(_MEMORY / f"headrace-{os.getuid()}" / _digest(str(places[0])) / name)
+    return places
+
+
+def folder_name(uri: str) -> str:
+    """A name for the journals of one destination."""
+    shown = without_credentials(uri)
+    words = re.sub(r"[^A-Za-z0-9.]+", "-", shown.partition("://")[2]).strip("-.")
+    return f"{words[-40:].strip('-.') or 'database'}-{_digest(shown)}"
+
+
+def without_credentials(uri: str) -> str:
+    """A tracking URI without its user part and its query: to be shown and written down."""
+    parts = urlsplit(uri)
+    host = parts.netloc.rpartition("@")[2]
+    if not parts.netloc:
+        return uri.partition("?")[0]
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
