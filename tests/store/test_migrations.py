@@ -69,8 +69,10 @@ def test_another_programs_database_is_refused(
     run_sql(database_uri, *(f"CREATE TABLE {name} (id INTEGER)" for name in tables))
     path = Path(database_uri.removeprefix("sqlite:///"))
     before = hashlib.sha256(path.read_bytes()).digest() if path.exists() else None
-    with pytest.raises(InvalidState, match=owner):
+    with pytest.raises(InvalidState, match=owner) as refused:
         open_store(database_uri)
+    command = f"headrace sync {database_uri.partition(':')[0]}:///" if before else "headrace sync "
+    assert (command in refused.value.message) == (owner == "MLflow")
     assert table_names(database_uri) == set(tables)
     if before is not None:
         assert hashlib.sha256(path.read_bytes()).digest() == before

@@ -38,11 +38,13 @@ def schema_version(connection: sa.Connection) -> int:
         version = connection.execute(sa.select(t.schema_info.c.version)).scalar()
         return int(version or 0)
     if "alembic_version" in found and "experiments" in found:
+        # As text without a password: it may be typed again, and this may end up in a log.
+        address = connection.engine.url.render_as_string().replace("+psycopg", "", 1)
         raise InvalidState(
             "This database belongs to MLflow. Headrace keeps its own schema and has changed "
-            "nothing here: choose another database for Headrace, for instance "
-            "'sqlite:///headrace.db'. Copying from it will come with 'headrace sync' in a later "
-            "release; this one cannot."
+            "nothing here. To go on with what MLflow has tracked, copy it into a database for "
+            f"Headrace:\n\n  headrace sync {address} sqlite:///headrace.db\n\n"
+            "Then use that one; it can be copied again later, and only what is new will be."
         )
     if found:
         some = ", ".join(sorted(found)[:3])
