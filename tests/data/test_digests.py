@@ -108,6 +108,7 @@ def test_row_order_names_and_types_count(df: pd.DataFrame) -> None:
         (pd.to_datetime(["2020-01-01"]), pd.to_datetime(["2020-01-01"]).tz_localize("UTC")),
         (pd.to_timedelta(["1s"]), pd.to_timedelta(["2s"])),
         (pd.Categorical(["a", "b"]), pd.Categorical(["b", "a"])),
+        (pd.Categorical(["a"]), pd.Categorical(["b"])),
         (pd.Categorical(["a"], ["a", "b"]), pd.Categorical(["a"], ["b", "a"])),
         (pd.Categorical(["a"], ["a"]), pd.Categorical(["a"], ["a"], ordered=True)),
         (pd.array([1, None], "Int64"), pd.array([1, 0], "Int64")),
@@ -207,6 +208,19 @@ def test_polars_lists_do_not_run_together(values: list[Any], data: st.DataObject
         changed[row] = [*(changed[row] or []), 7]
         other = pl.DataFrame({"a": pl.Series(changed, dtype=pl.List(pl.Int64))})
         assert from_polars(other).digest != known
+
+
+def test_polars_lists_end_where_they_end() -> None:
+    one, other = ([[1, 2], [3]], [[1], [2, 3]])
+    digests = {from_polars(pl.DataFrame({"a": values})).digest for values in (one, other)}
+    assert len(digests) == 2
+
+
+def test_what_lies_under_a_missing_value_does_not_count() -> None:
+    hidden = [np.ma.masked_array([value, 2], mask=[True, False]) for value in (1, 9)]
+    assert from_numpy(hidden[0]).digest == from_numpy(hidden[1]).digest
+    masks = [pd.arrays.IntegerArray(np.array([v, 2]), np.array([True, False])) for v in (1, 9)]
+    assert digest(pd.DataFrame({"a": masks[0]})) == digest(pd.DataFrame({"a": masks[1]}))
 
 
 def test_polars_types_count() -> None:
