@@ -3,7 +3,7 @@
     python mlflow_program.py make URI POINTS   writes, in a fresh store, so many points a run
     python mlflow_program.py answer URI        prints what MLflow's own client answers, as JSON
 
-It runs under MLflow 2 and MLflow 3: what the older one does not know is left out.
+It runs under MLflow 1.30, 2 and 3: what an older one does not know is left out.
 """
 
 from __future__ import annotations
@@ -22,16 +22,10 @@ os.environ["GIT_PYTHON_REFRESH"] = "quiet"
 warnings.simplefilter("ignore")
 
 import mlflow  # noqa: E402  (it reads the environment when it is imported)
-from mlflow.entities import (  # noqa: E402  (as above)
-    Dataset,
-    DatasetInput,
-    InputTag,
-    Metric,
-    Param,
-    RunTag,
-    ViewType,
-)
+from mlflow.entities import Metric, Param, RunTag, ViewType  # noqa: E402  (as above)
 
+HAS_DATASETS = hasattr(mlflow.MlflowClient, "log_inputs")
+HAS_ALIASES = hasattr(mlflow.MlflowClient, "set_registered_model_alias")
 HAS_LOGGED_MODELS = hasattr(mlflow.MlflowClient, "create_logged_model")
 START = 1_700_000_000_000
 
@@ -48,9 +42,15 @@ def make(uri: str, points: int) -> None:
     full = make_full_run(client, trained, points)
     make_other_runs(client, trained, points)
     models = make_logged_models(client, trained, full) if HAS_LOGGED_MODELS else []
-    make_registry(client, full, models)
+    if has_registry(uri):
+        make_registry(client, full, models)
     if HAS_LOGGED_MODELS:
         make_traces(trained)
+
+
+def has_registry(uri: str) -> bool:
+    """Whether this MLflow can register models there: MLflow 1 could not in a folder."""
+    return HAS_DATASETS or "sql" in uri.partition(":")[0]
 
 
 def make_full_run(client: Any, experiment_id: str, count: int) -> str:
@@ -83,15 +83,8 @@ def make_full_run(client: Any, experiment_id: str, count: int) -> str:
         ],
         tags=[RunTag("two lines", "one\ntwo"), RunTag("empty", ""), RunTag("c/d.e-f", "nested")],
     )
-    train = Dataset("iris", "abc123", "local", '{"uri": "iris.csv"}', '{"a": 1}', '{"rows": 150}')
-    test = Dataset("iris-test", "def456", "code", "{}")
-    client.log_inputs(
-        run_id,
-        [
-            DatasetInput(train, [InputTag("mlflow.data.context", "training")]),
-            DatasetInput(test, []),
-        ],
-    )
+    log_dataset(client, run_id, "iris", "abc123", "training")
+    log_dataset(client, run_id, "iris-test", "def456")
     client.log_text(run_id, "hello", "notes/hello.txt")
     client.log_text(run_id, "top", "top.txt")
     client.set_terminated(run_id, "FINISHED", START + 5000)
@@ -111,13 +104,24 @@ def make_other_runs(client: Any, experiment_id: str, count: int) -> None:
     client.log_metric(gone, "loss", 0.25, START, 1)
     client.log_param(gone, "lr", "1")
     client.delete_run(gone)
-    train = Dataset("iris", "abc123", "local", '{"uri": "iris.csv"}', '{"a": 1}', '{"rows": 150}')
     for number in range(min(120, max(3, count // 50))):
         run_id = client.create_run("0", start_time=START + number).info.run_id
         client.log_metric(run_id, "m", number, START, 0)
-        client.log_inputs(
-            run_id, [DatasetInput(train, [InputTag("mlflow.data.context", f"use {number}")])]
-        )
+        log_dataset(client, run_id, "iris", "abc123", f"use {number}")
+
+
+def log_dataset(client: Any, run_id: str, name: str, digest: str, context: str = "") -> None:
+    """A data set as the input of a run; without a context, one of which little is known."""
+    if not HAS_DATASETS:
+        return
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    if context:
+        dataset = Dataset(name, digest, "local", '{"uri": "iris.csv"}', '{"a": 1}', '{"n": 150}')
+        tags = [InputTag("mlflow.data.context", context)]
+    else:
+        dataset, tags = Dataset(name, digest, "code", "{}"), []
+    client.log_inputs(run_id, [DatasetInput(dataset, tags)])
 
 
 def make_logged_models(client: Any, experiment_id: str, run_id: str) -> list[str]:
@@ -170,8 +174,9 @@ def make_registry(client: Any, run_id: str, models: list[str]) -> None:
     client.transition_model_version_stage("plain", "2", "Production")
     client.transition_model_version_stage("plain", "3", "Archived")
     client.delete_model_version("plain", "4")
-    client.set_registered_model_alias("plain", "champion", "2")
-    client.set_registered_model_alias("plain", "best", "2")
+    if HAS_ALIASES:
+        client.set_registered_model_alias("plain", "champion", "2")
+        client.set_registered_model_alias("plain", "best", "2")
     client.create_registered_model("old name")
     client.create_model_version("old name", where)
     client.rename_registered_model("old name", "new name")
@@ -207,7 +212,7 @@ def answer(uri: str) -> dict[str, Any]:
         },
         "registered_models": {
             model.name: registered_model_document(client, model)
-            for model in client.search_registered_models()
+            for model in (client.search_registered_models() if has_registry(uri) else [])
         },
     }
 
@@ -227,7 +232,7 @@ def experiment_document(experiment: Any) -> dict[str, Any]:
 def run_document(client: Any, run: Any) -> dict[str, Any]:
     """A run with all points of its metrics and the text of its files."""
     info = run.info
-    inputs = run.inputs
+    inputs = getattr(run, "inputs", None)
     return {
         "experiment_id": info.experiment_id,
         "run_name": info.run_name,
@@ -247,7 +252,7 @@ def run_document(client: Any, run: Any) -> dict[str, Any]:
                     *(getattr(entry.dataset, name) for name in DATASET_FIELDS),
                     sorted([tag.key, tag.value] for tag in entry.tags),
                 ]
-                for entry in inputs.dataset_inputs
+                for entry in getattr(inputs, "dataset_inputs", [])
             ]
         ),
         "model_inputs": [model.model_id for model in getattr(inputs, "model_inputs", None) or []],
@@ -307,7 +312,7 @@ def registered_model_document(client: Any, model: Any) -> dict[str, Any]:
         "last_updated_timestamp": model.last_updated_timestamp,
         "description": model.description,
         "tags": model.tags,
-        "aliases": {alias: str(version) for alias, version in model.aliases.items()},
+        "aliases": {a: str(v) for a, v in getattr(model, "aliases", {}).items()},
         "versions": {
             str(v.version): {
                 "creation_timestamp": v.creation_timestamp,

@@ -10,7 +10,7 @@ import pytest
 
 from headrace.sync.open import open_source
 from headrace.sync.source import Source
-from tests.sync.mlflow_answers import files_below, in_our_words, links, shown
+from tests.sync.mlflow_answers import correct_steps, files_below, in_our_words, links, shown
 from tests.sync.mlflow_stores import MadeStore, make
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(600)]
@@ -44,22 +44,13 @@ def source(made: MadeStore) -> Iterator[Source]:
 def test_shows_all_that_mlflow_answers(made: MadeStore, source: Source) -> None:
     answers = in_our_words(made.answers)
     if made.folder.joinpath("0").exists():
-        _correct_steps(answers["runs"])
+        correct_steps(answers["runs"])
     found = shown(source)
     for kind, entries in answers.items():
         assert found[kind].keys() == entries.keys()
         for name, entry in entries.items():
             assert found[kind][name] == entry, f"{kind} {name}"
     assert source.complaints == []
-
-
-def _correct_steps(runs: dict[str, dict[str, dict[str, list[list[object]]]]]) -> None:
-    """MLflow's file store writes the step of a point with a data set, but reads it as 0."""
-    for run in runs.values():
-        for point in run["metrics"].get("model/f1", []):
-            if point[2] == "0.75":
-                assert point[0] == 0
-                point[0] = 7
 
 
 def test_ties_points_to_logged_models_and_data_sets(made: MadeStore, source: Source) -> None:

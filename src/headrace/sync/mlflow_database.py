@@ -97,7 +97,7 @@ class MlflowDatabase:
 
     def runs(self, experiment_id: str) -> Iterator[Run]:
         """See Source."""
-        return read_runs(self._tables, experiment_id)
+        return read_runs(self._tables, experiment_id, self._complaints.add)
 
     def history(self, run_id: str, key: str) -> Iterator[Metric]:
         """See Source. A point that belongs to several logged models comes once for each."""
@@ -105,7 +105,7 @@ class MlflowDatabase:
 
     def logged_models(self, experiment_id: str) -> Iterator[LoggedModel]:
         """See Source. Of the metrics, the latest of each data set: all come with their runs."""
-        return read_logged_models(self._tables, experiment_id)
+        return read_logged_models(self._tables, experiment_id, self._complaints.add)
 
     def registered_models(self) -> Iterator[RegisteredModel]:
         """See Source."""

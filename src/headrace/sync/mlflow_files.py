@@ -14,6 +14,7 @@ META: Final = "meta.yaml"
 
 _MAX_BYTES: Final = 64 << 20
 """The largest file to read whole: a data set's profile may have 16 MB, all else is small."""
+_MAX_DEPTH: Final = 20
 
 Meta = Mapping[str, Any]
 
@@ -82,14 +83,27 @@ class MetadataFolder:
         path = f"{folder}/{META}"
         text = self.text(path)
         try:
-            # A safe loader makes plain values only, whichever of the two it is.
-            document = self._yaml.load(text, Loader=self._loader)
+            document = self._loaded(text)
         except (self._yaml.YAMLError, ValueError, RecursionError) as error:
             reason = str(error).partition("\n")[0]
             raise InvalidState(f"{path} is not readable YAML ({reason})") from error
         if not isinstance(document, dict):
             raise InvalidState(f"{path} is empty or cut short")
         return document
+
+    def _loaded(self, text: str) -> Any:
+        """The document in a text; a safe loader makes plain values only."""
+        depth = 0
+        # LibYAML's loader would run out of stack, and take the process with it, where lists lie in
+        # lists a hundred thousand deep; its parser does not.
+        for event in self._yaml.parse(text, Loader=self._loader):
+            if isinstance(event, self._yaml.events.CollectionStartEvent):
+                depth += 1
+            elif isinstance(event, self._yaml.events.CollectionEndEvent):
+                depth -= 1
+            if depth > _MAX_DEPTH:
+                raise ValueError(f"it is more than {_MAX_DEPTH} levels deep")
+        return self._yaml.load(text, Loader=self._loader)
 
     def points(self, path: str, *, of_model: bool = False) -> Iterator[Point | str]:
         """The lines of a metric's file; for one that cannot be read, what is wrong with it.

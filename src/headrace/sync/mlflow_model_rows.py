@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from headrace.errors import InvalidRequest
 from headrace.protocol.logged_models import (
     LoggedModel,
     LoggedModelData,
@@ -39,7 +40,9 @@ _VERSION: Final = (
 )
 
 
-def read_logged_models(tables: MlflowTables, experiment_id: str) -> Iterator[LoggedModel]:
+def read_logged_models(
+    tables: MlflowTables, experiment_id: str, complain: Callable[[str], None]
+) -> Iterator[LoggedModel]:
     """The logged models of an experiment that are not deleted, by id."""
     alive = "WHERE experiment_id = ? AND lifecycle_stage = 'active'"
     end = f"ORDER BY model_id LIMIT {_PAGE}"
@@ -51,25 +54,30 @@ def read_logged_models(tables: MlflowTables, experiment_id: str) -> Iterator[Log
         return tables.select("logged_models", _LOGGED, where, number, last[0])
 
     for page in pages(_PAGE, first, after):
-        yield from _whole_models(tables, experiment_id, page)
+        content = _PageContent(tables, [row[0] for row in page])
+        for row in page:
+            try:
+                yield content.model(experiment_id, row)
+            # SQLite keeps a text where a number should be, if somebody writes one.
+            except (InvalidRequest, TypeError, ValueError) as error:
+                complain(f"The logged model {row[0]} is left out: {str(error).rstrip('.')}.")
 
 
-def _whole_models(
-    tables: MlflowTables, experiment_id: str, page: list[Any]
-) -> Iterator[LoggedModel]:
-    ids = [row[0] for row in page]
-    of_page = f"WHERE model_id IN ({marks(ids)})"
-    tags = grouped(
-        tables.select("logged_model_tags", ("model_id", "tag_key", "tag_value"), of_page, *ids)
-    )
-    params = grouped(
-        tables.select(
-            "logged_model_params", ("model_id", "param_key", "param_value"), of_page, *ids
-        )
-    )
-    points = grouped(_latest_points(tables, ids))
-    for model_id, name, place, created, updated, status, kind, run_id, message in page:
-        yield LoggedModel(
+class _PageContent:
+    """What belongs to the logged models of one page, by model."""
+
+    def __init__(self, tables: MlflowTables, ids: list[str]) -> None:
+        of_page = f"WHERE model_id IN ({marks(ids)})"
+        tags = ("model_id", "tag_key", "tag_value")
+        params = ("model_id", "param_key", "param_value")
+        self._tags = grouped(tables.select("logged_model_tags", tags, of_page, *ids))
+        self._params = grouped(tables.select("logged_model_params", params, of_page, *ids))
+        self._points = grouped(_latest_points(tables, ids))
+
+    def model(self, experiment_id: str, row: Any) -> LoggedModel:
+        """The model of one row. InvalidRequest, TypeError, ValueError for what can be none."""
+        model_id, name, place, created, updated, status, kind, run_id, message = row
+        return LoggedModel(
             LoggedModelInfo(
                 model_id=model_id,
                 experiment_id=experiment_id,
@@ -81,27 +89,27 @@ def _whole_models(
                 model_type=kind,
                 source_run_id=run_id,
                 status_message=message,
-                tags=[Tag(key, value or "") for key, value in tags.get(model_id, [])],
+                tags=[Tag(key, value or "") for key, value in self._tags.get(model_id, [])],
             ),
             LoggedModelData(
-                params=[Param(key, value or "") for key, value in params.get(model_id, [])],
-                metrics=[
-                    Metric(
-                        key,
-                        metric_value(value, is_nan),
-                        at,
-                        step,
-                        run_id=run,
-                        model_id=model_id,
-                        dataset_name=dataset,
-                        dataset_digest=digest,
-                    )
-                    for key, value, is_nan, at, step, run, dataset, digest in points.get(
-                        model_id, []
-                    )
-                ],
+                params=[Param(key, value or "") for key, value in self._params.get(model_id, [])],
+                metrics=[_point(model_id, *rest) for rest in self._points.get(model_id, [])],
             ),
         )
+
+
+def _point(model_id: str, key: str, value: float, is_nan: Any, *rest: Any) -> Metric:
+    timestamp, step, run_id, dataset, digest = rest
+    return Metric(
+        key,
+        metric_value(value, is_nan),
+        timestamp,
+        step,
+        run_id=run_id,
+        model_id=model_id,
+        dataset_name=dataset,
+        dataset_digest=digest,
+    )
 
 
 def _latest_points(tables: MlflowTables, ids: list[str]) -> list[Any]:

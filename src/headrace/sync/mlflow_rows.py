@@ -63,6 +63,7 @@ class SqliteRows:
             isolation_level=None,
             check_same_thread=False,
         )
+        self._connection.text_factory = _text
 
     def all(self, query: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """See Rows."""
@@ -114,6 +115,11 @@ def _sqlite_error(file: Path, error: sqlite3.Error) -> HeadraceError:
     if isinstance(error, sqlite3.OperationalError):
         return Unavailable(f"{file} cannot be read now: {error}.")
     return InvalidState(f"{file} cannot be read: {error}.")
+
+
+def _text(stored: bytes) -> str:
+    # A broken character must not make a page of runs unreadable.
+    return stored.decode(errors="replace")
 
 
 def _uses_wal(file: Path) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
+from headrace.errors import InvalidState
 from headrace.protocol.datasets import Dataset, DatasetInput, ModelInput, ModelOutput
 from headrace.protocol.metrics import Metric
 from headrace.protocol.runs import Run, RunData, RunInfo, RunInputs, RunOutputs
@@ -19,12 +20,18 @@ _RUN: Final = (
     *("run_uuid", "name", "user_id", "status", "start_time", "end_time"),
     *("artifact_uri", "lifecycle_stage"),
 )
+_DATASET: Final = (
+    *("dataset_uuid", "name", "digest", "dataset_source_type", "dataset_source"),
+    *("dataset_schema", "dataset_profile"),
+)
 _LATEST: Final = ("run_uuid", "key", "value", "is_nan", "timestamp", "step")
 _POINT: Final = ("step", "timestamp", "value", "is_nan")
 
 
-def read_runs(tables: MlflowTables, experiment_id: str) -> Iterator[Run]:
-    """The runs of an experiment by id."""
+def read_runs(
+    tables: MlflowTables, experiment_id: str, complain: Callable[[str], None]
+) -> Iterator[Run]:
+    """The runs of an experiment by id; one that makes no sense is told to `complain`."""
     of_experiment = "WHERE experiment_id = ?"
     end = f"ORDER BY run_uuid LIMIT {_PAGE}"
     number = int(experiment_id)
@@ -35,28 +42,40 @@ def read_runs(tables: MlflowTables, experiment_id: str) -> Iterator[Run]:
         return tables.select("runs", _RUN, where, number, last[0])
 
     for page in pages(_PAGE, first, after):
-        yield from _whole(tables, experiment_id, page)
+        content = _PageContent(tables, [row[0] for row in page])
+        for row in page:
+            try:
+                yield content.run(experiment_id, row)
+            # SQLite keeps a text where a number should be, if somebody writes one.
+            except (InvalidState, TypeError, ValueError) as error:
+                complain(f"The run {row[0]} is left out: {error}.")
 
 
-def _whole(tables: MlflowTables, experiment_id: str, page: list[Any]) -> Iterator[Run]:
-    ids = [row[0] for row in page]
-    of_page = f"WHERE run_uuid IN ({marks(ids)})"
-    latest = grouped(tables.select("latest_metrics", _LATEST, of_page, *ids))
-    params = grouped(tables.select("params", ("run_uuid", "key", "value"), of_page, *ids))
-    tags = grouped(tables.select("tags", ("run_uuid", "key", "value"), of_page, *ids))
-    datasets = _datasets(tables, ids)
-    models = grouped(_models(tables, ids))
-    for run_id, name, user, status, start, end, artifact_uri, stage in page:
-        its_tags = [Tag(key, value or "") for key, value in tags.get(run_id, [])]
-        links = models.get(run_id, [])
+class _PageContent:
+    """What belongs to the runs of one page, by run."""
+
+    def __init__(self, tables: MlflowTables, ids: list[str]) -> None:
+        of_page = f"WHERE run_uuid IN ({marks(ids)})"
+        values = ("run_uuid", "key", "value")
+        self._latest = grouped(tables.select("latest_metrics", _LATEST, of_page, *ids))
+        self._params = grouped(tables.select("params", values, of_page, *ids))
+        self._tags = grouped(tables.select("tags", values, of_page, *ids))
+        self._datasets = _datasets(tables, ids)
+        self._models = grouped(_models(tables, ids))
+
+    def run(self, experiment_id: str, row: Any) -> Run:
+        """The run of one row. InvalidState, TypeError, ValueError for what can be none."""
+        run_id, name, user, status, start, end, artifact_uri, stage = row
+        tags = [Tag(key, value or "") for key, value in self._tags.get(run_id, [])]
+        links = self._models.get(run_id, [])
         outputs = [ModelOutput(model, step or 0) for way, model, step in links if way == "OUT"]
-        yield Run(
+        return Run(
             info=RunInfo(
                 run_id=run_id,
                 run_uuid=run_id,
                 experiment_id=experiment_id,
-                run_name=run_name(name, its_tags),
-                user_id=user_id(user, its_tags),
+                run_name=run_name(name, tags),
+                user_id=user_id(user, tags),
                 status=run_status(status),
                 start_time=start or 0,
                 end_time=end,
@@ -66,13 +85,13 @@ def _whole(tables: MlflowTables, experiment_id: str, page: list[Any]) -> Iterato
             data=RunData(
                 metrics=[
                     Metric(key, metric_value(value, is_nan), timestamp or 0, step or 0)
-                    for key, value, is_nan, timestamp, step in latest.get(run_id, [])
+                    for key, value, is_nan, timestamp, step in self._latest.get(run_id, [])
                 ],
-                params=[Param(key, value or "") for key, value in params.get(run_id, [])],
-                tags=its_tags,
+                params=[Param(key, value or "") for key, value in self._params.get(run_id, [])],
+                tags=tags,
             ),
             inputs=RunInputs(
-                dataset_inputs=datasets.get(run_id, []),
+                dataset_inputs=self._datasets.get(run_id, []),
                 model_inputs=[ModelInput(model) for way, model, _ in links if way == "IN"],
             ),
             outputs=RunOutputs(outputs) if outputs else None,
@@ -80,33 +99,36 @@ def _whole(tables: MlflowTables, experiment_id: str, page: list[Any]) -> Iterato
 
 
 def _datasets(tables: MlflowTables, run_ids: Sequence[str]) -> dict[str, list[DatasetInput]]:
+    """The data sets that runs took in; each is held once, however many runs it went into."""
     of_page = (
         "inputs.source_type = 'DATASET' AND inputs.destination_type = 'RUN' "
         f"AND inputs.destination_id IN ({marks(run_ids)})"
     )
-    described = tables.query(
-        ("inputs", "datasets"),
-        "SELECT inputs.destination_id, inputs.input_uuid, datasets.name, datasets.digest, "  # noqa: S608 - only marks are put in
-        "datasets.dataset_source_type, datasets.dataset_source, datasets.dataset_schema, "
-        "datasets.dataset_profile FROM inputs JOIN datasets "
-        f"ON datasets.dataset_uuid = inputs.source_id WHERE {of_page}",
-        *run_ids,
+    used = tables.select(
+        "inputs", ("destination_id", "input_uuid", "source_id"), f"WHERE {of_page}", *run_ids
     )
-    tagged = tables.query(
-        ("inputs", "input_tags"),
-        "SELECT input_tags.input_uuid, input_tags.name, input_tags.value "  # noqa: S608 - only marks are put in
-        f"FROM inputs JOIN input_tags ON input_tags.input_uuid = inputs.input_uuid WHERE {of_page}",
-        *run_ids,
-    )
-    tags = grouped(tagged)
-    found: dict[str, list[DatasetInput]] = {}
-    for run_id, input_id, name, digest, kind, source, schema, profile in described:
-        found.setdefault(run_id, []).append(
-            DatasetInput(
-                Dataset(name, digest, kind or "", source or "", schema, profile),
-                [Tag(key, value or "") for key, value in tags.get(input_id, [])],
-            )
+    if not used:
+        return {}
+    in_page = f"(SELECT source_id FROM inputs WHERE {of_page})"  # noqa: S608 - only marks are put in
+    known = {
+        dataset_id: Dataset(name, digest, kind or "", source or "", schema, profile)
+        for dataset_id, name, digest, kind, source, schema, profile in tables.select(
+            "datasets", _DATASET, f"WHERE dataset_uuid IN {in_page}", *run_ids
         )
+    }
+    tags = grouped(
+        tables.query(
+            ("inputs", "input_tags"),
+            "SELECT input_tags.input_uuid, input_tags.name, input_tags.value FROM inputs "  # noqa: S608 - only marks are put in
+            f"JOIN input_tags ON input_tags.input_uuid = inputs.input_uuid WHERE {of_page}",
+            *run_ids,
+        )
+    )
+    found: dict[str, list[DatasetInput]] = {}
+    for run_id, input_id, dataset_id in used:
+        if dataset_id in known:
+            its_tags = [Tag(key, value or "") for key, value in tags.get(input_id, [])]
+            found.setdefault(run_id, []).append(DatasetInput(known[dataset_id], its_tags))
     return found
 
 

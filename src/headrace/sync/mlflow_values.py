@@ -22,8 +22,10 @@ _LARGEST: Final = sys.float_info.max
 
 
 def metric_value(value: float | None, is_nan: Any = False) -> float:
-    """The value that was logged: MLflow's databases keep NaN as a flag beside a zero, and the
-    infinities as the largest floating-point numbers.
+    """The value that was logged.
+
+    MLflow's databases keep NaN as a flag beside a zero, and the infinities as the largest
+    floating-point numbers.
     """
     if is_nan or value is None:
         return math.nan
