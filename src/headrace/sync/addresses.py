@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
+from headrace.artifacts.open import local_path
 from headrace.errors import NotFound
 from headrace.protocol.uris import scheme_of
+
+_DATABASE: Final = "headrace.db"
+"""What the SDK calls its file in a folder that it is told to track in."""
 
 
 def is_server(uri: str) -> bool:
@@ -18,6 +23,20 @@ def is_server(uri: str) -> bool:
 def is_database(uri: str) -> bool:
     """Whether an address is that of a database, with or without the name of a driver."""
     return scheme_of(uri).partition("+")[0] in ("sqlite", "postgresql", "postgres")
+
+
+def is_plain(uri: str) -> bool:
+    """Whether an address is a path on this machine."""
+    return scheme_of(uri) in ("", "file")
+
+
+def in_full(uri: str) -> str:
+    """A folder in which the SDK has tracked stands for its database; others are as given."""
+    if is_plain(uri):
+        file = local_path(uri) / _DATABASE
+        if file.is_file():
+            return f"sqlite:///{file}"
+    return uri
 
 
 def sqlite_file(uri: str) -> Path | None:
@@ -44,7 +63,7 @@ def shown(uri: str) -> str:
 
 def same_place(one: str, other: str) -> bool:
     """Whether two addresses certainly name the same store."""
-    return _place(one) == _place(other)
+    return _place(in_full(one)) == _place(in_full(other))
 
 
 def _place(uri: str) -> tuple[str, ...]:

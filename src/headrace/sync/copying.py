@@ -25,7 +25,7 @@ from headrace.sync.destination import Destination
 from headrace.sync.files import FileCopier
 from headrace.sync.ids import Ids
 from headrace.sync.model_copy import ModelCopier, named_model
-from headrace.sync.outcome import Outcome
+from headrace.sync.outcome import Outcome, Problem
 from headrace.sync.plan import (
     ACTIVE,
     Choice,
@@ -65,8 +65,8 @@ def copy(
     with _pool(RUNS_AT_ONCE, "runs") as at_once, _pool(FILES_AT_ONCE, "files") as files_at_once:
         copying = _Copying(source, destination, choice, outcome, at_once, files_at_once)
         copying.work(dry=dry, report=report)
-    for complaint in source.complaints:
-        outcome.problem("something at the source", complaint)
+    # First, because what else is missing may follow from it.
+    outcome.problems[:0] = [Problem(source.name, complaint) for complaint in source.complaints]
     for note in source.notes:
         outcome.note(note)
     return outcome

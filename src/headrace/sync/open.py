@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from headrace.artifacts.open import default_artifact_root, local_path
 from headrace.errors import InvalidRequest
 from headrace.protocol.uris import scheme_of
 from headrace.store.open import open_store
 from headrace.sync.addresses import (
+    in_full,
     is_database,
+    is_plain,
     is_server,
     require_database,
     shown,
@@ -20,9 +20,6 @@ from headrace.sync.mlflow_folder import MlflowFolder, is_mlflow_folder
 from headrace.sync.servers import MlflowServer, is_headrace
 from headrace.sync.source import Source
 from headrace.sync.store_source import StoreSource
-
-_DATABASE: Final = "headrace.db"
-"""What the SDK calls its file in a folder that it is told to track in."""
 
 
 def open_source(uri: str, artifacts: str | None = None) -> Source:
@@ -38,9 +35,7 @@ def open_source(uri: str, artifacts: str | None = None) -> Source:
     if is_server(uri):
         kind = StoreSource if is_headrace(uri) else MlflowServer
         return kind(open_store(uri), shown(uri), server=uri, folder=folder)
-    plain = scheme_of(uri) in ("", "file")
-    if plain and (local_path(uri) / _DATABASE).is_file():
-        uri = f"sqlite:///{local_path(uri) / _DATABASE}"
+    uri = in_full(uri)
     if is_database(uri):
         require_database(uri)
         file = sqlite_file(uri)
@@ -54,7 +49,7 @@ def open_source(uri: str, artifacts: str | None = None) -> Source:
                 "lie elsewhere, name the folder: --source-artifacts FOLDER."
             )
         return source
-    if plain and is_mlflow_folder(local_path(uri)):
+    if is_plain(uri) and is_mlflow_folder(local_path(uri)):
         return MlflowFolder(local_path(uri), uri, artifacts=folder)
     raise InvalidRequest(
         # Not the whole address: it may hold a password.
