@@ -82,7 +82,7 @@ def test_choices(headrace: Headrace, source: str) -> None:
         (("nothing.db", "copy"), 2, "nothing to copy from"),
         (("sqlite:///nothing.db", "copy"), 3, "no database"),
         (("laptop", "laptop"), 2, "the same"),
-        (("laptop", "copy", "--experiment", "x"), 3, "'x'"),
+        (("laptop", "sqlite:///copy.db", "--experiment", "x"), 3, "'x'"),
         (("laptop", "http://127.0.0.1:9"), 1, "server"),
         (("laptop", "ftp://u:secret@h"), 2, "ftp"),
     ],

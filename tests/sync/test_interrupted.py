@@ -7,7 +7,6 @@ import signal
 import sqlite3
 import subprocess
 import time
-from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -49,9 +48,10 @@ def start_sync(source: str, destination: str, log_path: Path) -> subprocess.Pope
     )
 
 
-def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_until(file: Path, enough: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Return when a database has `enough` runs."""
     deadline = time.monotonic() + 60
-    while not ready():
+    while count_runs(file) < enough:
         assert process.poll() is None, f"it ended before it could be stopped: {log.read_text()}"
         assert time.monotonic() < deadline
         time.sleep(0.002)
@@ -73,7 +73,7 @@ def test_killed_again_and_again_it_copies_everything_once(tmp_path: Path) -> Non
     file, log_path = tmp_path / "destination" / "headrace.db", tmp_path / "sync.log"
     for enough in (1, RUNS // 4, RUNS // 2):
         process = start_sync(source, destination, log_path)
-        wait_until(lambda enough=enough: count_runs(file) >= enough, process, log_path)  # type: ignore[misc]  (the default binds the loop's value)
+        wait_until(file, enough, process, log_path)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     assert start_sync(source, destination, log_path).wait() == 0, log_path.read_text()
@@ -89,7 +89,7 @@ def test_when_its_server_dies_it_says_so_and_goes_on_later(
     database, artifacts = tmp_path / "server.db", tmp_path / "artifacts"
     server = start_server(backend_store_uri=f"sqlite:///{database}", artifacts=artifacts)
     process = start_sync(source, server.url, log_path)
-    wait_until(lambda: count_runs(database) >= RUNS // 3, process, log_path)
+    wait_until(database, RUNS // 3, process, log_path)
     server.kill()
     assert process.wait() == 1
     said = log_path.read_text()
