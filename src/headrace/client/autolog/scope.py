@@ -7,7 +7,6 @@ other processes nothing is logged, unless they start a run of their own.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sys
 import threading
@@ -64,12 +63,11 @@ def switching_process() -> int | None:
     None in a worker that imports the user's script anew (as multiprocessing's "spawn" does), where
     nobody has called `autolog()` for the worker's sake.
     """
-    if multiprocessing.parent_process() is not None:
-        frame: FrameType | None = sys._getframe()
-        while frame is not None:
-            if frame.f_code.co_name == "<module>" and _module_of(frame) == "__mp_main__":
-                return None
-            frame = frame.f_back
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if frame.f_code.co_name == "<module>" and _module_of(frame) == "__mp_main__":
+            return None
+        frame = frame.f_back
     return os.getpid()
 
 
