@@ -261,10 +261,10 @@ class _Tee:
         write, take = self._write, self._take
 
         def tee(text: str, /) -> Any:
-            answer = write(text)
+            # First, so that whatever somebody has seen is kept, were the program killed now.
             if isinstance(text, str):
                 take(text)
-            return answer
+            return write(text)
 
         return tee
 
