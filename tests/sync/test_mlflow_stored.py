@@ -168,6 +168,75 @@ def test_a_point_of_two_logged_models_comes_once_for_each(database: MadeStore) -
     assert len(found) == 2
 
 
+def test_only_the_value_that_a_logged_model_has_is_its_own(database: MadeStore) -> None:
+    run_id = _full_run(database)
+    _execute(
+        database.file,
+        "INSERT INTO metrics (key, value, timestamp, step, run_uuid, is_nan) "
+        f"SELECT key, 0.5, timestamp, step, '{run_id}', 0 FROM metrics WHERE key = 'model/f1'",
+    )
+    points = list(open_source(database.uri).history(run_id, "model/f1"))
+    assert sorted((p.value, p.model_id is not None) for p in points) == [
+        *((0.5, False), (0.5, False)),
+        *((0.75, True), (0.875, True)),
+    ]
+
+
+NUMBERS = "WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers LIMIT {})"
+
+
+def test_more_points_than_a_page_come_once_each(database: MadeStore) -> None:
+    _execute(
+        database.file,
+        "INSERT INTO metrics (key, value, timestamp, step, run_uuid, is_nan) "
+        + NUMBERS.format(20_500)
+        # Steps and times that are shared, and NaN beside zero: a page may end anywhere.
+        + f" SELECT 'many', n / 2 % 3, n / 1000, n % 2, '{_full_run(database)}', "
+        "n % 3000 = 0 FROM numbers GROUP BY 2, 3, 4, 6",
+        f"UPDATE metrics SET value = 0 WHERE is_nan AND run_uuid = '{_full_run(database)}'",
+        "INSERT INTO metrics (key, value, timestamp, step, run_uuid, is_nan) "
+        + NUMBERS.format(20_500)
+        + f" SELECT 'many', n, 5, 7, '{_full_run(database)}', 0 FROM numbers",
+    )
+    counted = sqlite3.connect(database.file)
+    expected = counted.execute("SELECT count(*) FROM metrics WHERE key = 'many'").fetchone()[0]
+    counted.close()
+    points = list(open_source(database.uri).history(_full_run(database), "many"))
+    assert len(points) == expected > 20_500
+    assert len({(p.step, p.timestamp, str(float(p.value))) for p in points}) == expected
+
+
+def test_more_runs_and_experiments_than_a_page_come_once_each(database: MadeStore) -> None:
+    _execute(
+        database.file,
+        "INSERT INTO experiments (experiment_id, name) "
+        + NUMBERS.format(1001)
+        + " SELECT 1000 + n, 'e' || n FROM numbers",
+        "INSERT INTO runs (run_uuid, experiment_id, status) "
+        + NUMBERS.format(201)
+        + " SELECT 'run' || n, 1000, 'FINISHED' FROM numbers",
+        "INSERT INTO params (run_uuid, key, value) "
+        + NUMBERS.format(201)
+        + " SELECT 'run' || n, 'n', n FROM numbers",
+        "INSERT INTO registered_models (name) "
+        + NUMBERS.format(201)
+        + " SELECT 'm' || n FROM numbers",
+        "INSERT INTO model_versions (name, version) "
+        + NUMBERS.format(201)
+        + " SELECT 'm0', n + 1 FROM numbers",
+    )
+    source = open_source(database.uri)
+    assert len({e.experiment_id for e in source.experiments()}) == 1004
+    runs = list(source.runs("1000"))
+    assert {run.info.run_id: run.data.params[0].value for run in runs} == {
+        f"run{n}": str(n) for n in range(201)
+    }
+    assert len(runs) == 201
+    names = [model.name for model in source.registered_models()]
+    assert len(names) == len(set(names)) == 201 + 4
+    assert [int(v.version) for v in source.model_versions("m0")] == list(range(1, 202))
+
+
 def test_what_is_not_copied_is_counted(database: MadeStore) -> None:
     _execute(database.file, "CREATE TABLE webhooks (id)", "INSERT INTO webhooks VALUES (1)")
     source = open_source(database.uri)
