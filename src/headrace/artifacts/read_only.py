@@ -28,6 +28,11 @@ class ReadOnlyFolder:
         with translated(path, "read"):
             return LocalReader(path, self._tree.open_file(path))
 
+    def local_file(self, path: str) -> Path:
+        """Where a file lies. Raises what `read` does where there is none."""
+        self.read(path).close()
+        return self._tree.root / path
+
     def list(self, path: str) -> Sequence[FileInfo]:
         """See ArtifactStore."""
         safe_path(path, allow_root=True)

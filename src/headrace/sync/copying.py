@@ -104,6 +104,7 @@ class _Copying:
         self._report = report
         planned = self._planner.plan(self._choice)
         self._total = sum(len(entry.runs) + len(entry.models) for entry in planned)
+        there: list[PlannedExperiment] = []
         if dry:
             self._count(planned)
         else:
@@ -121,9 +122,9 @@ class _Copying:
             self._source, self._destination, self._ids, self._outcome, dry=dry
         )
         registry.copy(self._wanted(planned))
-        if not dry:
-            for entry in planned:
-                self._finish_experiment(entry)
+        for entry in there:
+            what = f"the experiment '{entry.source.name}'"
+            self._outcome.attempt(what, partial(self._finish_experiment, entry))
 
     def _count(self, planned: list[PlannedExperiment]) -> None:
         """What a dry run would have done."""

@@ -14,13 +14,13 @@ from headrace.artifacts.open import (
     open_artifacts,
 )
 from headrace.artifacts.paths import path_of_uri
-from headrace.errors import NotFound
+from headrace.errors import InvalidRequest, NotFound
 from headrace.protocol import experiments, runs
 from headrace.protocol.uris import scheme_of
 from headrace.store.base import Store
 from headrace.store.open import open_store
 from headrace.sync import marks
-from headrace.sync.addresses import is_server, shown
+from headrace.sync.addresses import is_plain, is_server, shown
 from headrace.sync.servers import is_headrace
 from headrace.sync.store_source import StoreSource
 
@@ -71,6 +71,12 @@ class Destination:
         """Where files of the artifact URI `uri` are written. Raises InvalidRequest."""
         if self._folder is not None and scheme_of(uri) == "mlflow-artifacts":
             return ArtifactPlace(local_store(self._folder), "").below(path_of_uri(uri))
+        if self._folder is None and is_plain(uri):
+            # Here it would be another folder of the same name, on the wrong machine.
+            raise InvalidRequest(
+                f"{self.name} keeps these files at '{uri}', a path of its own machine, and does "
+                "not take them over HTTP."
+            )
         return open_artifacts(uri, self._uri)
 
     def experiment(self, name: str) -> experiments.Experiment | None:

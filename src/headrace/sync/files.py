@@ -6,9 +6,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from functools import partial
 
-from headrace.artifacts.base import ReadableArtifacts
+from headrace.artifacts.base import ArtifactStore, ReadableArtifacts
+from headrace.artifacts.http import HttpArtifactStore
 from headrace.artifacts.open import ArtifactPlace
 from headrace.artifacts.paths import join
+from headrace.artifacts.read_only import ReadOnlyFolder
+from headrace.artifacts.transfer import upload_file
 from headrace.sync import marks
 from headrace.sync.destination import Destination
 from headrace.sync.outcome import Outcome
@@ -89,11 +92,18 @@ def _same(source: Files, place: ArtifactPlace, name: str) -> bool:
             return ours.sha256 is None or ours.sha256 == theirs.sha256
 
 
-def _copy_one(source: Files, place: ArtifactPlace, name: str) -> int:
-    with (
-        source.store.read(join(source.path, name)) as reader,
-        place.store.write(join(place.path, name)) as writer,
-    ):
+def _copy_one(files: Files, place: ArtifactPlace, name: str) -> int:
+    """Copy a file; its size. From a folder to a server it goes as the SDK sends files."""
+    path, to = join(files.path, name), join(place.path, name)
+    if isinstance(files.store, ReadOnlyFolder) and isinstance(place.store, HttpArtifactStore):
+        local = files.store.local_file(path)
+        upload_file(place.store, local, to)
+        return local.stat().st_size
+    return _stream(files.store, path, place.store, to)
+
+
+def _stream(store: ReadableArtifacts, path: str, to_store: ArtifactStore, to: str) -> int:
+    with store.read(path) as reader, to_store.write(to) as writer:
         for piece in reader.chunks():
             writer.write(piece)
         return writer.commit(reader.sha256).size

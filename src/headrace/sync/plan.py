@@ -140,6 +140,9 @@ class Planner:
             return None
         state = marks.value_of(there.tags, marks.STATE_TAG)
         same = state in (marks.experiment_state(experiment), marks.WITH_DELETION)
+        if not state:
+            found = {(tag.key, tag.value) for tag in there.tags}
+            same = all((tag.key, tag.value) in found for tag in experiment.tags)
         self._outcome.count("experiments", "unchanged" if same else "updated")
         if experiment.lifecycle_stage != ACTIVE and not planned.to_be_deleted:
             self._outcome.note(

@@ -21,6 +21,8 @@ from headrace.sync.source import ShowsRunsInPart, Source
 
 Item = Param | Tag | Metric
 
+_MLFLOW_PARAM_LENGTH: Final = 6000
+_MLFLOW_TAG_LENGTH: Final = 8000
 _SOURCE_ONLY: Final = frozenset({runs.RUN_NAME_TAG, *marks.OWN_TAGS})
 
 
@@ -109,6 +111,8 @@ class RunCopier:
         what = named(run)
         run_id = there.info.run_id
         complete = self._agrees_on_params(run, there, what)
+        if not self._destination.keeps_ids:
+            self._tell_what_is_cut(run)
         points = self._linked(self._points(run, more_points))
         known = {param.key for param in there.data.params}
         params = [param for param in run.data.params if param.key not in known]
@@ -131,6 +135,19 @@ class RunCopier:
                 f"{_short(param.value)}: a parameter is written once.",
             )
         return not differing
+
+    def _tell_what_is_cut(self, run: runs.Run) -> None:
+        """MLflow's server takes texts of any length and keeps their beginning."""
+        for pairs, limit in (
+            (run.data.params, _MLFLOW_PARAM_LENGTH),
+            (run.data.tags, _MLFLOW_TAG_LENGTH),
+        ):
+            for pair in pairs:
+                if len(pair.value) > limit:
+                    self._outcome.note(
+                        f"MLflow's server keeps {limit:,} characters of {_kind(pair)} of "
+                        f"{named(run)}, which has {len(pair.value):,}."
+                    )
 
     def _new_tags(self, run: runs.Run, there: runs.Run) -> list[Tag]:
         known = {tag.key: tag.value for tag in there.data.tags}
