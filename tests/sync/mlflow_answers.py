@@ -179,6 +179,10 @@ def in_our_words(answer: dict[str, Any]) -> dict[str, Any]:
         for version in registered["versions"].values():
             for name in ("description", "run_id", "run_link"):
                 version[name] = version[name] or ""
+            # The path of a run's files says whose they are, also where MLflow was not told.
+            _, known, inside = version["source"].rpartition("/mlruns/")
+            if known and not version["run_id"]:
+                version["run_id"] = inside.split("/")[1]
             del version["files_at"]
     return answer
 

@@ -113,7 +113,7 @@ class MlflowDatabase:
 
     def model_versions(self, name: str) -> Iterator[ModelVersion]:
         """See Source. Deleted versions, of which MLflow keeps only a husk, are left out."""
-        return read_versions(self._tables, name)
+        return read_versions(self._tables, name, self)
 
     def artifacts(self, uri: str) -> Files | None:
         """See Source. `runs:/` and `models:/` URIs are followed to the files."""

@@ -16,10 +16,10 @@ from headrace.protocol.registered_models import Alias, RegisteredModel
 from headrace.protocol.runs import Run
 from headrace.protocol.wire import Tag
 from headrace.sync.mlflow_files import META, MetadataFolder, Point, number_of, required, text_of
-from headrace.sync.mlflow_places import ArtifactPlaces
+from headrace.sync.mlflow_places import ArtifactPlaces, owners
 from headrace.sync.mlflow_remarks import Remarks, note_left_out
 from headrace.sync.mlflow_run_files import NOT_RUNS, RunFiles
-from headrace.sync.mlflow_values import DELETED, DELETED_STAGE, logged_model_of, version_status
+from headrace.sync.mlflow_values import DELETED, DELETED_STAGE, version_status
 from headrace.sync.source import Files
 
 _TRASH: Final = ".trash"
@@ -235,6 +235,7 @@ class MlflowFolder:
         meta = self._files.meta(folder)
         created = number_of(meta, "creation_timestamp") or 0
         source = text_of(meta, "source") or ""
+        run_id, model_id = owners(source, text_of(meta, "run_id"), text_of(meta, "model_id"), self)
         return ModelVersion(
             name=name,
             version=number,
@@ -243,11 +244,11 @@ class MlflowFolder:
             current_stage=text_of(meta, "current_stage") or "None",
             description=text_of(meta, "description") or "",
             source=source,
-            run_id=text_of(meta, "run_id") or "",
+            run_id=run_id,
             status=version_status(text_of(meta, "status")),
             status_message=text_of(meta, "status_message"),
             run_link=text_of(meta, "run_link") or "",
-            model_id=text_of(meta, "model_id") or logged_model_of(source),
+            model_id=model_id,
             tags=[Tag(key, value) for key, value in self._runs.values(f"{folder}/tags")],
         )
 

@@ -17,11 +17,11 @@ from headrace.protocol.metrics import Metric
 from headrace.protocol.model_versions import ModelVersion
 from headrace.protocol.registered_models import Alias, RegisteredModel
 from headrace.protocol.wire import Param, Tag, as_enum
+from headrace.sync.mlflow_places import RecordedPlaces, owners
 from headrace.sync.mlflow_tables import MlflowTables, grouped, marks, pages
 from headrace.sync.mlflow_values import (
     DEFAULT_WORKSPACE,
     DELETED_STAGE,
-    logged_model_of,
     metric_value,
     name_in_workspace,
     version_status,
@@ -179,7 +179,9 @@ def _of_models(
     return found
 
 
-def read_versions(tables: MlflowTables, shown_name: str) -> Iterator[ModelVersion]:
+def read_versions(
+    tables: MlflowTables, shown_name: str, recorded: RecordedPlaces
+) -> Iterator[ModelVersion]:
     """The versions of a registered model that are not deleted, by rising number."""
     space, name = _workspace_of(tables, shown_name)
     table = "model_versions"
@@ -204,11 +206,12 @@ def read_versions(tables: MlflowTables, shown_name: str) -> Iterator[ModelVersio
         )
         for row in page:
             if row[4] != DELETED_STAGE:
-                yield _version(shown_name, row, tags.get(row[0], []))
+                yield _version(shown_name, row, tags.get(row[0], []), recorded)
 
 
-def _version(name: str, row: Any, tags: list[Any]) -> ModelVersion:
+def _version(name: str, row: Any, tags: list[Any], recorded: RecordedPlaces) -> ModelVersion:
     number, created, updated, text, stage, source, run_id, status, message, link = row
+    run_id, model_id = owners(source or "", run_id, None, recorded)
     return ModelVersion(
         name=name,
         version=str(number),
@@ -217,11 +220,11 @@ def _version(name: str, row: Any, tags: list[Any]) -> ModelVersion:
         current_stage=stage or "None",
         description=text or "",
         source=source or "",
-        run_id=run_id or "",
+        run_id=run_id,
         status=version_status(status),
         status_message=message,
         run_link=link or "",
-        model_id=logged_model_of(source),
+        model_id=model_id,
         tags=[Tag(key, value or "") for key, value in tags],
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
@@ -24,6 +25,7 @@ USUAL_DESTINATION: Final = "mlartifacts"
 """The folder where `mlflow server` keeps artifacts unless it is told another."""
 
 _MAX_HOPS: Final = 5
+_OWNER: Final = re.compile(r"/((?:m-)?[0-9a-f]{32})/artifacts(?:/|$)")
 
 
 class RecordedPlaces(Protocol):
@@ -142,6 +144,30 @@ class ArtifactPlaces:
                 f"There is no folder {above[depth]}, so no files of runs or models were found "
                 "there. If they lie elsewhere now, name the folder: --source-artifacts FOLDER."
             )
+
+
+def owners(
+    source: str, run_id: str | None, model_id: str | None, recorded: RecordedPlaces
+) -> tuple[str, str | None]:
+    """The run and the logged model that the files of a model version belong to.
+
+    MLflow takes a version without them; then they are read from the place of the files, because
+    a path is a version's source only as part of what it came from.
+    """
+    if not model_id and scheme_of(source) == "models":
+        try:
+            named = parse_models_uri(source)
+        except InvalidRequest:
+            return run_id or "", None
+        model_id = named.model_id if isinstance(named, LoggedModelUri) else None
+    owner = _OWNER.search(source)
+    if owner is not None and not run_id and not model_id:
+        found = owner.group(1)
+        if found.startswith("m-"):
+            model_id = found if recorded.logged_model_place(found) else None
+        else:
+            run_id = found if recorded.run_place(found) else None
+    return run_id or "", model_id or None
 
 
 def _tail_length(recorded: Path) -> int:

@@ -6,10 +6,9 @@ import math
 import sys
 from typing import Any, Final
 
-from headrace.errors import InvalidRequest, InvalidState
+from headrace.errors import InvalidState
 from headrace.protocol.model_versions import READY
 from headrace.protocol.runs import RUN_NAME_TAG, USER_TAG, RunStatus
-from headrace.protocol.uris import LoggedModelUri, parse_models_uri, scheme_of
 from headrace.protocol.wire import Tag
 
 DEFAULT_WORKSPACE: Final = "default"
@@ -66,17 +65,6 @@ def name_in_workspace(name: str, workspace: str | None) -> str:
     if workspace in (None, "", DEFAULT_WORKSPACE):
         return name
     return f"{name} ({workspace})"
-
-
-def logged_model_of(source: str | None) -> str | None:
-    """The id of the logged model that a version's source names, `models:/m-…`."""
-    if not source or scheme_of(source) != "models":
-        return None
-    try:
-        named = parse_models_uri(source)
-    except InvalidRequest:
-        return None
-    return named.model_id if isinstance(named, LoggedModelUri) else None
 
 
 def _tagged(tags: list[Tag], key: str) -> str:
