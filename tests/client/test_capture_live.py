@@ -113,6 +113,8 @@ def test_all_that_a_killed_program_printed_arrives(
 ) -> None:
     with start(tmp_path / "train.py", server_url, request.node.name) as process:
         run_id = line_of(process.stdout)
+        # Its sender is there; of one that died before, the next program sends what is left.
+        wait_for(server_url, run_id, lambda page: bool(page["text"]))
         tell(process.stdin)
         assert [line_of(process.stdout), line_of(process.stdout)] == ["epoch 1", "epoch 2"]
         process.send_signal(signal.SIGKILL)
