@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +14,7 @@ from headrace.errors import InvalidRequest, NotFound
 from headrace.protocol import experiments, metrics, runs
 from headrace.protocol import registered_models as registry
 from headrace.protocol.experiments import ExperimentRef
+from headrace.protocol.logged_models import LoggedModelRef, SearchLoggedModels
 from headrace.protocol.wire import Param, Tag
 from headrace.store.base import Store
 from headrace.store.open import open_store
@@ -252,6 +254,38 @@ def test_files_that_cannot_be_reached_are_named_every_time(tmp_path: Path) -> No
         assert problem.what.startswith("the files of the run 'far'")
         assert "s3://bucket/x" in problem.why
         assert outcome.points == points
+
+
+def test_files_that_no_store_can_keep_are_named_and_the_others_copied(tmp_path: Path) -> None:
+    with closing(open_database(here(tmp_path))) as store:
+        run_id = new_run(store, "0", run_name="odd")
+        place = get_run(store, run_id).info.artifact_uri
+        write_file(store, here(tmp_path), place, "good.txt", b"good")
+    folder = Path(place)
+    (folder / "a#b.txt").write_bytes(b"1")
+    (folder / "link").symlink_to("/etc/hostname")
+    (folder / "back\\slash").mkdir()
+    (folder / "back\\slash" / "in").write_bytes(b"2")
+    os.mkfifo(folder / "pipe")
+    (Path(os.fsdecode(os.fsencode(folder) + b"/\xff"))).write_bytes(b"3")
+    outcome = copied(tmp_path)
+    named = {problem.what.split("'")[1] for problem in outcome.problems}
+    assert named == {"a#b.txt", "link", "back\\slash", "pipe", "\\udcff"}
+    assert outcome.files == 1
+    with closing(open_database(there(tmp_path))) as store:
+        copy_of = Path(get_run(store, run_id).info.artifact_uri)
+    assert [file.name for file in copy_of.iterdir()] == ["good.txt"]
+
+
+def test_a_logged_model_that_was_deleted_there_stays_deleted(tmp_path: Path, source: Store) -> None:
+    copied(tmp_path)
+    with closing(open_database(there(tmp_path))) as store:
+        number = whole_run(store, "parent").info.experiment_id
+        (model,) = store.logged_models.search(SearchLoggedModels([number])).models
+        store.logged_models.delete(LoggedModelRef(model.info.model_id))
+    outcome = copied(tmp_path)
+    assert (changes(outcome), outcome.problems) == ({}, [])
+    assert any("Logged models that were deleted" in note for note in outcome.notes)
 
 
 def test_a_dry_run_writes_nothing(tmp_path: Path, source: Store) -> None:

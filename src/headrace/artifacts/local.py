@@ -86,7 +86,7 @@ class LocalArtifactStore:
         with translated(path, "list"):
             try:
                 with self._tree.folder(path) as folder, os.scandir(folder) as entries:
-                    found = [info for entry in entries if (info := file_info(entry))]
+                    found = [info for entry in entries if (info := _file_info(entry))]
             except (FileNotFoundError, NotADirectoryError):
                 return []
         return sorted(found, key=lambda info: info.path)
@@ -316,8 +316,7 @@ def _kept_digest(fd: int, status: os.stat_result) -> str | None:
     return digest
 
 
-def file_info(entry: os.DirEntry[str]) -> FileInfo | None:
-    """What lies in a folder under this name; None for what an artifact store does not show."""
+def _file_info(entry: os.DirEntry[str]) -> FileInfo | None:
     try:
         safe_path(entry.name)
         if entry.is_dir(follow_symlinks=False):

@@ -170,6 +170,9 @@ class _Copying:
     def _make_models(self, planned: PlannedExperiment) -> None:
         for model, todo in self._planned_models(planned):
             if todo.is_new:
+                if self._models.is_deleted_there(model):
+                    self._deleted_there(planned, model)
+                    continue
                 make = partial(self._models.make, model, planned.experiment_id)
                 if self._outcome.attempt(named_model(model), make) is None:
                     del planned.models[marks.model_origin(model)]
@@ -178,6 +181,14 @@ class _Copying:
                     continue
             for run_id, point in self._models.points(model) if todo.facts else ():
                 self._model_points.setdefault(run_id, []).append(point)
+
+    def _deleted_there(self, planned: PlannedExperiment, model: LoggedModel) -> None:
+        del planned.models[marks.model_origin(model)]
+        self._outcome.count("logged_models", "unchanged")
+        self._outcome.note(
+            "Logged models that were deleted at the destination stay deleted there, whatever the "
+            "source has of them."
+        )
 
     def _copy_runs(self, planned: PlannedExperiment) -> None:
         def work(item: tuple[Run, PlannedRun]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from headrace.errors import NotFound
 from headrace.protocol import logged_models
 from headrace.protocol.logged_models import LoggedModel, LoggedModelStatus
 from headrace.protocol.metrics import Metric
@@ -53,6 +54,21 @@ class ModelCopier:
         ).model
         self._ids.note_model(info.model_id, made.info.model_id)
         return made
+
+    def is_deleted_there(self, model: LoggedModel) -> bool:
+        """Whether a model with this id was deleted at the destination, where ids are kept."""
+        if not self._destination.keeps_ids:
+            return False
+        request = logged_models.GetLoggedModel(marks.model_origin(model), allow_deleted=True)
+        try:
+            self._models.get(request)
+        except NotFound:
+            return False
+        try:
+            self._models.get(logged_models.GetLoggedModel(request.model_id))
+        except NotFound:
+            return True
+        return False
 
     def points(self, model: LoggedModel) -> list[tuple[str, Metric]]:
         """The points that are known of the model, each with the run that measured it."""
