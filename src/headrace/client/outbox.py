@@ -49,6 +49,11 @@ class Outbox:
         self._files = 0
         self._lock = threading.Lock()
 
+    def after_fork(self) -> None:
+        """In a child: begin anew. Another thread may have held the locks, and it is not here."""
+        self._lock = threading.Lock()
+        self._pulse.forget()
+
     def point(
         self, series: tuple[str | None, ...], value: float, timestamp: int, step: int
     ) -> None:
@@ -234,30 +239,45 @@ class LiveFile:
             self._outbox.close_live_file(self._run_id, self._path, self._file)
 
 
-_outboxes: dict[str, Outbox] = {}
-_registry_lock = threading.Lock()
+class _Registry:
+    """The outboxes of this process by tracking URI."""
+
+    def __init__(self) -> None:
+        self.outboxes: dict[str, Outbox] = {}
+        self.lock = threading.Lock()
+
+    def after_fork(self) -> None:
+        self.lock = threading.Lock()
+        for outbox in self.outboxes.values():
+            outbox.after_fork()
+
+
+_registry: Final = _Registry()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_registry.after_fork)
 
 
 def outbox_for(uri: str) -> Outbox:
     """The outbox of a tracking URI in this process."""
-    found = _outboxes.get(uri)
+    found = _registry.outboxes.get(uri)
     if found is None:
-        with _registry_lock:
-            found = _outboxes.get(uri)
+        with _registry.lock:
+            found = _registry.outboxes.get(uri)
             if found is None:
-                found = _outboxes[uri] = Outbox(uri)
+                found = _registry.outboxes[uri] = Outbox(uri)
     return found
 
 
 def flush_all(timeout: float | None = None, *, patient: bool = False) -> bool:
     """Flush every outbox of this process, one after the other."""
-    flushed = [outbox.flush(timeout, patient=patient) for outbox in list(_outboxes.values())]
+    outboxes = list(_registry.outboxes.values())
+    flushed = [outbox.flush(timeout, patient=patient) for outbox in outboxes]
     return all(flushed)
 
 
 def flush_at_exit(timeout: float | None = None) -> None:
     """Give what was logged the time it needs, within limits, and say what is left where."""
-    for outbox in list(_outboxes.values()):
+    for outbox in list(_registry.outboxes.values()):
         with suppress(HeadraceError, OSError):
             outbox.flush(timeout)
             for line in outbox.refusals():
@@ -269,8 +289,8 @@ def flush_at_exit(timeout: float | None = None) -> None:
 
 def close_outboxes() -> None:
     """Let go of all logs; they are begun anew when they are needed."""
-    for uri in list(_outboxes):
-        _outboxes.pop(uri).close()
+    for uri in list(_registry.outboxes):
+        _registry.outboxes.pop(uri).close()
 
 
 def _shown(text: str) -> str:

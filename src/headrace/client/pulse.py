@@ -40,10 +40,11 @@ class Pulse:
         self._uri = uri
         self._places = places
         self._writer: JournalWriter | None = None
-        self._lock = threading.Lock()
-        self._forget()
+        self.forget()
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """As if nothing had happened yet: how a forked child begins, which has no such thread."""
+        self._lock = threading.Lock()
         self._pid = os.getpid()
         self._home: Path | None = None
         self._ledger: Ledger | None = None
@@ -63,8 +64,6 @@ class Pulse:
 
     def start(self, folder: Path) -> None:
         """Begin, for a log that was opened in `folder`; nothing else than a thread is started."""
-        if self._pid != os.getpid():
-            self._forget()  # a forked child has no such thread
         with self._lock:
             self._names.add(folder.name)
             if self._home is None:
