@@ -199,3 +199,14 @@ def correct_steps(runs: dict[str, Any]) -> None:
             if point[2] == "0.75":
                 assert point[0] == 0
                 point[0] = 7
+
+
+def differences(found: Any, expected: Any, where: str = "") -> list[str]:
+    """What differs between two documents, each with its place: shorter than pytest's report."""
+    if not isinstance(found, dict) or not isinstance(expected, dict):
+        return [] if found == expected else [f"{where}: {found!r}, not {expected!r}"]
+    lines = [f"{where}/{key} is missing" for key in expected.keys() - found.keys()]
+    lines += [f"{where}/{key} is too much" for key in found.keys() - expected.keys()]
+    for key in found.keys() & expected.keys():
+        lines += differences(found[key], expected[key], f"{where}/{key}")
+    return sorted(lines)

@@ -13,7 +13,14 @@ import pytest
 from headrace.sync.mlflow_database import MlflowDatabase
 from headrace.sync.open import open_source
 from headrace.sync.source import Files
-from tests.sync.mlflow_answers import correct_steps, files_below, in_our_words, links, shown
+from tests.sync.mlflow_answers import (
+    correct_steps,
+    differences,
+    files_below,
+    in_our_words,
+    links,
+    shown,
+)
 from tests.sync.mlflow_stores import MadeStore, kept_database, kept_folder
 
 KEPT: dict[str, Callable[[Path], MadeStore]] = {
@@ -54,7 +61,7 @@ def test_shows_all_that_mlflow_answers(kept: MadeStore) -> None:
     answers = in_our_words(kept.answers)
     if kept.folder.joinpath("0").exists():
         correct_steps(answers["runs"])
-    assert shown(source) == answers
+    assert differences(shown(source), answers) == []
     assert source.complaints == []
 
 

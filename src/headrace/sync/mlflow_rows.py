@@ -147,6 +147,8 @@ class PostgresRows:
             self._connection = self._psycopg.connect(address)
             self._connection.read_only = True
             self._connection.isolation_level = self._psycopg.IsolationLevel.REPEATABLE_READ
+            # Between two queries files are copied, which may take longer than a server allows.
+            self._connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         except self._psycopg.Error as error:
             raise self._translate(error) from error
 
@@ -176,7 +178,7 @@ class PostgresRows:
         said = str(error).strip().partition("\n")[0].rstrip(".")
         if "does not exist" in said and "database" in said:
             return NotFound(f"PostgreSQL says: {said}.")
-        return Unavailable(f"MLflow's database cannot be read: {said}.")
+        return Unavailable(f"The database cannot be read: {said}.")
 
 
 def _psycopg() -> Any:
