@@ -11,12 +11,15 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from headrace.client import console as module
 from headrace.client.console import Console, Log
@@ -142,6 +145,18 @@ def test_each_thread_prints_to_its_own_run(
     assert folders["other"].text() == "from a worker\nfrom the thread\n"
 
 
+def test_a_run_that_is_begun_twice_is_kept_in_two_logs(console: Console, live: LiveFolder) -> None:
+    console.begin("r", live.open)
+    print("one")
+    console.begin("r", live.open)
+    print("two")
+    console.end("r")
+    console.end("r")
+    print("three")
+    assert live.text() == "one\ntwo\n"
+    assert len(live.sources()) == 2
+
+
 def test_many_threads_lose_nothing(console: Console, live: LiveFolder) -> None:
     console.begin("r", live.open)
 
@@ -258,6 +273,25 @@ def test_text_that_is_no_utf_8_is_kept_readable(live: LiveFolder) -> None:
     assert live.text() == "file \\udc80\n"
 
 
+@given(st.lists(st.text(max_size=30), max_size=30), st.integers(1, 50))
+def test_a_log_is_all_that_was_printed(texts: list[str], chunk: int) -> None:
+    """But for progress bars, which are drawn over."""
+    texts = [text.replace("\r", "") for text in texts]
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "CHUNK_BYTES", chunk)
+        live = LiveFolder(Path(folder))
+        log = Log(live.open)
+        for text in texts:
+            log.write(text)
+        log.close()
+        found = b"".join(file.read_bytes() for files in live.sources() for file in files)
+        assert found == "".join(texts).encode("utf-8", "backslashreplace")
+        for files in live.sources():
+            starts = [int(file.stem) for file in files]
+            ends = [start + file.stat().st_size for start, file in zip(starts, files, strict=True)]
+            assert starts == [0, *ends[:-1]]
+
+
 def test_files_are_named_after_where_they_begin(
     live: LiveFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -326,9 +360,9 @@ if child == 0:
     print("own", flush=True)
     console.end("own")
     os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
 console._logs["r"]._lock.release()
 holder.join()
-assert os.waitpid(child, 0)[1] == 0
 print("parent")
 console.end("r")
 """

@@ -191,5 +191,6 @@ class _Changes:
 
 _changes: Final = _Changes()
 _notes: Final[dict[str, _Notes]] = {}
-os.register_at_fork(after_in_child=_changes.forget)
-os.register_at_fork(after_in_child=_notes.clear)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_changes.forget)
+    os.register_at_fork(after_in_child=_notes.clear)

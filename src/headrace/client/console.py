@@ -194,6 +194,7 @@ class Console:
         """Keep what is printed from now on with a run; `open_file` is Log's."""
         log = Log(open_file)
         with self._lock:
+            earlier = self._logs.pop(run_id, None)
             self._logs[run_id] = self._latest = log
             self._own.logs.append(log)
             for stream in (sys.stdout, sys.stderr):
@@ -201,6 +202,8 @@ class Console:
                     tee = _Tee(stream, self._write)
                     if tee.attach():
                         self._tees.append(tee)
+        if earlier is not None:
+            earlier.close()  # begun again, in another thread
 
     def end(self, run_id: str, error: BaseException | None = None) -> None:
         """Finish a run's log, with the traceback of `error`; may be called from any thread."""
@@ -273,4 +276,5 @@ console: Console = Console()
 """The console of this process."""
 
 
-os.register_at_fork(after_in_child=console.forget)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=console.forget)

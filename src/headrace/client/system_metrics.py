@@ -273,4 +273,5 @@ def _warn_once(message: str) -> None:
 
 sampler: Final = Sampler()
 """The sampler of this process."""
-os.register_at_fork(after_in_child=sampler.forget)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=sampler.forget)
