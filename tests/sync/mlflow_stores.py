@@ -18,6 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from headrace.sync.open import open_source
+from headrace.sync.source import Source
+
 FIXTURES = Path(__file__).parent / "fixtures"
 PROGRAM = Path(__file__).parent / "mlflow_program.py"
 HOME = "{HOME}"
@@ -41,6 +44,22 @@ class MadeStore:
     def folder(self) -> Path:
         """The `mlruns` folder."""
         return self.home / "mlruns"
+
+
+_opened: list[Source] = []
+
+
+def opened(uri: str, artifacts: str | None = None) -> Source:
+    """A source that `close_all` closes after the test."""
+    source = open_source(uri, artifacts)
+    _opened.append(source)
+    return source
+
+
+def close_all() -> None:
+    """Close what a test has `opened`."""
+    while _opened:
+        _opened.pop().close()
 
 
 def make(python: Path, home: Path, uri: str, points: int) -> MadeStore:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,14 @@ from hypothesis import strategies as st
 
 from headrace.errors import HeadraceError, InvalidRequest, InvalidState, NotFound
 from headrace.sync.mlflow_files import MetadataFolder, Point
-from headrace.sync.open import open_source
 from tests.sync.mlflow_answers import shown
-from tests.sync.mlflow_stores import MadeStore, kept_database, kept_folder
+from tests.sync.mlflow_stores import MadeStore, close_all, kept_database, kept_folder, opened
+
+
+@pytest.fixture(autouse=True)
+def _sources_are_closed() -> Iterator[None]:
+    yield
+    close_all()
 
 
 @pytest.fixture
@@ -44,7 +50,7 @@ class TestFolder:
     def test_a_run_without_its_description(self, made: MadeStore, content: str) -> None:
         run_id = _run(made)
         (_experiment(made) / run_id / "meta.yaml").write_text(content)
-        source = open_source(made.uri)
+        source = opened(made.uri)
         found = shown(source)["runs"]
         assert found.keys() == made.answers["runs"].keys() - {run_id}
         (complaint,) = source.complaints
@@ -54,7 +60,7 @@ class TestFolder:
     def test_a_run_half_made(self, made: MadeStore) -> None:
         half = _experiment(made) / ("f" * 32)
         (half / "metrics").mkdir(parents=True)
-        source = open_source(made.uri)
+        source = opened(made.uri)
         assert shown(source)["runs"].keys() == made.answers["runs"].keys()
         assert "meta.yaml is missing" in source.complaints[0]
 
@@ -63,7 +69,7 @@ class TestFolder:
         with (run / "metrics" / "loss").open("a") as loss:
             loss.write("not a point\n1700000000 0.5 6\n\n17000")
         (run / "metrics" / "odd").write_text("")
-        source = open_source(made.uri)
+        source = opened(made.uri)
         found = shown(source)["runs"][_run(made)]
         assert [point[0] for point in found["metrics"]["loss"]] == [0, 1, 2, 3, 4, 6]
         assert "odd" not in found["metrics"]
@@ -75,7 +81,7 @@ class TestFolder:
 
     def test_a_parameter_that_is_no_text(self, made: MadeStore) -> None:
         (_experiment(made) / _run(made) / "params" / "lr").write_bytes(b"\xff\xfe")
-        source = open_source(made.uri)
+        source = opened(made.uri)
         assert "lr" not in shown(source)["runs"][_run(made)]["params"]
         assert "params/lr is not UTF-8 text" in source.complaints[0]
 
@@ -84,7 +90,7 @@ class TestFolder:
         (made.folder / "models" / "empty" / "meta.yaml").write_text("creation_timestamp: soon\n")
         (made.folder / "models" / "plain" / "version-2" / "meta.yaml").unlink()
         next(_experiment(made).glob("models/*/meta.yaml")).write_text("model_id: m-1\n")
-        source = open_source(made.uri)
+        source = opened(made.uri)
         found = shown(source)
         assert "0" not in found["experiments"]
         assert found["registered_models"].keys() == {"plain", "new name"}
@@ -100,7 +106,7 @@ class TestFolder:
         (run / "params" / "stolen").symlink_to(secret / "meta.yaml")
         shutil.copytree(run, tmp_path / "outside")
         (run.parent / ("e" * 32)).symlink_to(tmp_path / "outside")
-        source = open_source(made.uri)
+        source = opened(made.uri)
         found = shown(source)
         assert found["experiments"].keys() == made.answers["experiments"].keys()
         assert found["runs"].keys() == made.answers["runs"].keys()
@@ -115,17 +121,17 @@ class TestFolder:
         run = _experiment(made) / _run(made)
         for entry in run.glob("inputs/*/meta.yaml"):
             entry.write_text(f'source_type: DATASET\nsource_id: "{way}"\n')
-        source = open_source(made.uri)
+        source = opened(made.uri)
         assert shown(source)["runs"][_run(made)]["datasets"] == []
         assert any("The input " in line for line in source.complaints)
 
     @pytest.mark.parametrize("key", ["../../../../secret", "/etc/passwd", "a/../../b", ""])
     def test_no_key_leads_out(self, made: MadeStore, key: str) -> None:
         with pytest.raises(InvalidState, match="no path below"):
-            list(open_source(made.uri).history(_run(made), key))
+            list(opened(made.uri).history(_run(made), key))
 
     def test_what_is_not_there(self, made: MadeStore) -> None:
-        source = open_source(made.uri)
+        source = opened(made.uri)
         with pytest.raises(NotFound, match="missing"):
             list(source.history(_run(made), "unknown"))
         with pytest.raises(NotFound, match="no run"):
@@ -139,7 +145,7 @@ class TestFolder:
     def test_lists_within_lists_without_end(self, made: MadeStore) -> None:
         # LibYAML's loader dies of these, and Python with it.
         (_experiment(made) / _run(made) / "meta.yaml").write_text("[" * 300_000)
-        source = open_source(made.uri)
+        source = opened(made.uri)
         assert _run(made) not in shown(source)["runs"]
         assert "more than 20 levels deep" in source.complaints[0]
 
@@ -150,7 +156,7 @@ class TestFolder:
             whole = path.read_bytes()
             broken = chance.randbytes(40) if chance.random() < 0.3 else whole[: len(whole) // 2]
             path.write_bytes(broken)
-        source = open_source(made.uri)
+        source = opened(made.uri)
         assert shown(source)["runs"].keys() < made.answers["runs"].keys()
         assert source.complaints
 
@@ -218,25 +224,25 @@ class TestDatabase:
         self._execute(
             database, f"UPDATE {table} SET {column} = ? WHERE run_uuid = ?", value, run_id
         )
-        source = open_source(database.uri)
+        source = opened(database.uri)
         assert shown(source)["runs"].keys() == database.answers["runs"].keys() - {run_id}
         (complaint,) = source.complaints
         assert run_id in complaint
 
     def test_a_logged_model_that_makes_no_sense(self, database: MadeStore) -> None:
         self._execute(database, "UPDATE logged_models SET status = 9 WHERE name = 'failed'")
-        source = open_source(database.uri)
+        source = opened(database.uri)
         assert len(shown(source)["logged_models"]) == 2
         assert "'status'" in source.complaints[0]
 
     def test_a_broken_character(self, database: MadeStore) -> None:
         statement = "UPDATE params SET value = CAST(? AS TEXT) WHERE key = 'lr' AND run_uuid = ?"
         self._execute(database, statement, b"0\xff1", _run(database))
-        run = shown(open_source(database.uri))["runs"][_run(database)]
+        run = shown(opened(database.uri))["runs"][_run(database)]
         assert run["params"]["lr"] == "0\N{REPLACEMENT CHARACTER}1"
 
     def test_an_id_that_is_sql(self, database: MadeStore) -> None:
-        source = open_source(database.uri)
+        source = opened(database.uri)
         hostile = "' OR 1 = 1 --"
         assert list(source.history(hostile, hostile)) == []
         assert list(source.model_versions(hostile)) == []
@@ -247,18 +253,18 @@ class TestDatabase:
         file = tmp_path / "notes.db"
         file.write_text("only notes, and more than a hundred of them " * 100)
         with pytest.raises(InvalidState, match="not a database"):
-            open_source(f"sqlite:///{file}")
+            opened(f"sqlite:///{file}")
         assert file.read_text().startswith("only notes")
 
     def test_a_database_that_is_cut_short(self, database: MadeStore) -> None:
         database.file.write_bytes(database.file.read_bytes()[:20_000])
         with pytest.raises(HeadraceError, match=r"mlflow\.db cannot be read"):
-            shown(open_source(database.uri))
+            shown(opened(database.uri))
 
     def test_a_link_among_the_files_of_a_run_is_not_followed(self, database: MadeStore) -> None:
         folder = Path(f"{database.home}/mlruns/1/{_run(database)}/artifacts")
         (folder / "link").symlink_to(database.file)
-        files = open_source(database.uri).artifacts(str(folder))
+        files = opened(database.uri).artifacts(str(folder))
         assert files is not None
         with pytest.raises(InvalidRequest):
             files.store.read("link")

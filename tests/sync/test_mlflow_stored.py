@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from headrace.sync.mlflow_database import MlflowDatabase
-from headrace.sync.open import open_source
 from headrace.sync.source import Files
 from tests.sync.mlflow_answers import (
     correct_steps,
@@ -21,7 +20,7 @@ from tests.sync.mlflow_answers import (
     links,
     shown,
 )
-from tests.sync.mlflow_stores import MadeStore, kept_database, kept_folder
+from tests.sync.mlflow_stores import MadeStore, close_all, kept_database, kept_folder, opened
 
 KEPT: dict[str, Callable[[Path], MadeStore]] = {
     "database 3.17": lambda home: kept_database("3.17", home),
@@ -31,6 +30,12 @@ KEPT: dict[str, Callable[[Path], MadeStore]] = {
     "mlruns 3.17": lambda home: kept_folder("3.17", home),
     "mlruns 2.22": lambda home: kept_folder("2.22", home),
 }
+
+
+@pytest.fixture(autouse=True)
+def _sources_are_closed() -> Iterator[None]:
+    yield
+    close_all()
 
 
 @pytest.fixture(params=KEPT)
@@ -57,7 +62,7 @@ def _full_run(made: MadeStore) -> str:
 
 
 def test_shows_all_that_mlflow_answers(kept: MadeStore) -> None:
-    source = open_source(kept.uri)
+    source = opened(kept.uri)
     answers = in_our_words(kept.answers)
     if kept.folder.joinpath("0").exists():
         correct_steps(answers["runs"])
@@ -68,7 +73,7 @@ def test_shows_all_that_mlflow_answers(kept: MadeStore) -> None:
 def test_bytes_and_times_of_a_sqlite_file_stay(database: MadeStore) -> None:
     os.utime(database.file, ns=(1, 1_600_000_000_000_000_000))
     before = (database.file.read_bytes(), database.file.stat().st_mtime_ns)
-    source = open_source(database.uri)
+    source = opened(database.uri)
     shown(source)
     source.close()
     assert (database.file.read_bytes(), database.file.stat().st_mtime_ns) == before
@@ -78,7 +83,7 @@ def test_bytes_and_times_of_a_sqlite_file_stay(database: MadeStore) -> None:
 def test_a_file_at_rest_in_wal_mode_gets_no_files_beside_it(database: MadeStore) -> None:
     _execute(database.file, "PRAGMA journal_mode = wal")
     before = database.file.read_bytes()
-    source = open_source(database.uri)
+    source = opened(database.uri)
     assert len(list(source.experiments())) == 3
     source.close()
     assert database.file.read_bytes() == before
@@ -87,7 +92,7 @@ def test_a_file_at_rest_in_wal_mode_gets_no_files_beside_it(database: MadeStore)
 
 def test_what_a_writer_adds_meanwhile_is_seen_in_wal_mode(database: MadeStore) -> None:
     _execute(database.file, "PRAGMA journal_mode = wal")
-    source = open_source(database.uri)
+    source = opened(database.uri)
     assert len(list(source.experiments())) == 3
     writer = sqlite3.connect(database.file)
     writer.execute("INSERT INTO experiments (experiment_id, name) VALUES (77, 'added meanwhile')")
@@ -98,7 +103,7 @@ def test_what_a_writer_adds_meanwhile_is_seen_in_wal_mode(database: MadeStore) -
 
 
 def test_a_writer_is_not_held_up_by_a_half_read_iterator(database: MadeStore) -> None:
-    source = open_source(database.uri)
+    source = opened(database.uri)
     reading = source.experiments()
     next(reading)
     writer = sqlite3.connect(database.file, timeout=0)
@@ -114,7 +119,7 @@ def test_what_was_written_half_way_is_said_to_need_repair(database: MadeStore) -
     database.file.with_name("mlflow.db-journal").write_bytes(b"half")
     database.file.write_bytes(database.file.read_bytes()[:5000])
     with pytest.raises(InvalidState, match="may have died half way"):
-        shown(open_source(database.uri))
+        shown(opened(database.uri))
 
 
 def test_what_an_old_schema_lacks_is_empty(tmp_path: Path) -> None:
@@ -128,7 +133,7 @@ def test_what_an_old_schema_lacks_is_empty(tmp_path: Path) -> None:
         "ALTER TABLE experiments DROP COLUMN last_update_time",
         "UPDATE runs SET name = NULL, user_id = NULL, start_time = NULL",
     )
-    found = shown(open_source(made.uri))
+    found = shown(opened(made.uri))
     assert found["logged_models"] == found["registered_models"] == {}
     assert {e["creation_time"] for e in found["experiments"].values()} == {0}
     run = found["runs"][_full_run(made)]
@@ -150,7 +155,7 @@ def test_what_is_called_the_same_in_two_workspaces_is_told_apart(database: MadeS
         "INSERT INTO model_version_tags (name, workspace, version, key, value) "
         "VALUES ('plain', 'blue', 1, 'n', 'of blue')",
     )
-    source = open_source(database.uri)
+    source = opened(database.uri)
     names = [experiment.name for experiment in source.experiments()]
     assert names == ["Default", "trained models", "given up", "trained models (blue)"]
     assert {"plain", "plain (blue)"} < {model.name for model in source.registered_models()}
@@ -170,7 +175,7 @@ def test_a_point_of_two_logged_models_comes_once_for_each(database: MadeStore) -
         f"SELECT '{pending}', metric_name, metric_timestamp_ms, metric_step, metric_value, "
         "experiment_id, run_id FROM logged_model_metrics WHERE metric_name = 'loss2'",
     )
-    found = links(open_source(database.uri).history(_full_run(database), "loss2"))
+    found = links(opened(database.uri).history(_full_run(database), "loss2"))
     assert {model for _, model, _, _ in found} >= {pending}
     assert len(found) == 2
 
@@ -182,7 +187,7 @@ def test_only_the_value_that_a_logged_model_has_is_its_own(database: MadeStore) 
         "INSERT INTO metrics (key, value, timestamp, step, run_uuid, is_nan) "
         f"SELECT key, 0.5, timestamp, step, '{run_id}', 0 FROM metrics WHERE key = 'model/f1'",
     )
-    points = list(open_source(database.uri).history(run_id, "model/f1"))
+    points = list(opened(database.uri).history(run_id, "model/f1"))
     assert sorted((p.value, p.model_id is not None) for p in points) == [
         *((0.5, False), (0.5, False)),
         *((0.75, True), (0.875, True)),
@@ -208,7 +213,7 @@ def test_more_points_than_a_page_come_once_each(database: MadeStore) -> None:
     counted = sqlite3.connect(database.file)
     expected = counted.execute("SELECT count(*) FROM metrics WHERE key = 'many'").fetchone()[0]
     counted.close()
-    points = list(open_source(database.uri).history(_full_run(database), "many"))
+    points = list(opened(database.uri).history(_full_run(database), "many"))
     assert len(points) == expected > 20_500
     assert len({(p.step, p.timestamp, str(float(p.value))) for p in points}) == expected
 
@@ -232,7 +237,7 @@ def test_more_runs_and_experiments_than_a_page_come_once_each(database: MadeStor
         + NUMBERS.format(201)
         + " SELECT 'm0', n + 1 FROM numbers",
     )
-    source = open_source(database.uri)
+    source = opened(database.uri)
     assert len({e.experiment_id for e in source.experiments()}) == 1004
     runs = list(source.runs("1000"))
     assert {run.info.run_id: run.data.params[0].value for run in runs} == {
@@ -246,7 +251,7 @@ def test_more_runs_and_experiments_than_a_page_come_once_each(database: MadeStor
 
 def test_what_is_not_copied_is_counted(database: MadeStore) -> None:
     _execute(database.file, "CREATE TABLE webhooks (id)", "INSERT INTO webhooks VALUES (1)")
-    source = open_source(database.uri)
+    source = opened(database.uri)
     assert isinstance(source, MlflowDatabase)
     assert source.left_out() == {
         "traces": 2,
@@ -260,14 +265,14 @@ def test_what_is_not_copied_is_counted(database: MadeStore) -> None:
 def test_a_deleted_version_is_left_out_and_the_others_keep_their_numbers(kept: MadeStore) -> None:
     # MLflow 1 could not register models in folders.
     expected = "1 2 3 5 6" if "plain" in kept.answers["registered_models"] else ""
-    source = open_source(kept.uri)
+    source = opened(kept.uri)
     assert [v.version for v in source.model_versions("plain")] == expected.split()
 
 
 @pytest.mark.parametrize("version", ["database", "mlruns"])
 def test_a_version_knows_the_logged_model_behind_it(tmp_path: Path, version: str) -> None:
     made = KEPT[f"{version} 3.17"](tmp_path)
-    source = open_source(made.uri)
+    source = opened(made.uri)
     (_, of_model) = source.model_versions("new name")
     assert of_model.model_id == of_model.source.removeprefix("models:/")
     files = source.artifacts("models:/new name/2")
@@ -313,7 +318,7 @@ class TestArtifacts:
     FILES = ("notes/hello.txt", "top.txt")
 
     def test_a_path_a_file_uri_and_a_relative_path(self, database: MadeStore) -> None:
-        source = open_source(database.uri)
+        source = opened(database.uri)
         folder = self._folder(database)
         for uri in (folder, f"file://{folder}", f"./mlruns/1/{_full_run(database)}/artifacts"):
             assert tuple(_files(source.artifacts(uri))) == self.FILES, uri
@@ -321,12 +326,12 @@ class TestArtifacts:
 
     def test_files_behind_a_server_need_its_folder(self, database: MadeStore) -> None:
         uri = f"mlflow-artifacts:/1/{_full_run(database)}/artifacts"
-        source = open_source(database.uri)
+        source = opened(database.uri)
         assert source.artifacts(uri) is None
         assert source.artifacts(uri + "/x") is None
         (complaint,) = source.complaints
         assert "--source-artifacts FOLDER" in complaint
-        source = open_source(database.uri, f"{database.home}/mlruns")
+        source = opened(database.uri, f"{database.home}/mlruns")
         assert tuple(_files(source.artifacts(uri))) == self.FILES
         with_host = uri.replace(":/", "://tracking.example:5000/")
         assert tuple(_files(source.artifacts(with_host))) == self.FILES
@@ -334,16 +339,16 @@ class TestArtifacts:
     def test_the_usual_folder_of_a_server_is_found(self, database: MadeStore) -> None:
         (database.home / "mlartifacts").symlink_to(database.home / "mlruns")
         uri = f"mlflow-artifacts:/1/{_full_run(database)}/artifacts"
-        assert tuple(_files(open_source(database.uri).artifacts(uri))) == self.FILES
+        assert tuple(_files(opened(database.uri).artifacts(uri))) == self.FILES
 
     def test_no_way_leads_out_of_a_servers_folder(self, database: MadeStore) -> None:
-        source = open_source(database.uri, f"{database.home}/mlruns")
+        source = opened(database.uri, f"{database.home}/mlruns")
         assert source.artifacts("mlflow-artifacts:/1/../../secret") is None
         assert source.artifacts("mlflow-artifacts:/1/%2e%2e/secret") is None
         assert len(source.complaints) == 2
 
     def test_a_cloud_is_said_once_to_be_out_of_reach(self, database: MadeStore) -> None:
-        source = open_source(database.uri)
+        source = opened(database.uri)
         assert source.artifacts("s3://bucket/one") is None
         assert source.artifacts("s3://bucket/two") is None
         assert source.artifacts("gs://bucket/two") is None
@@ -353,12 +358,12 @@ class TestArtifacts:
         run_id = _full_run(kept)
         folder = kept.answers["runs"][run_id]["artifact_uri"].removeprefix("file://")
         elsewhere = folder.replace(str(kept.home), "/home/ada/old-machine")
-        source = open_source(kept.uri, f"{kept.home}/mlruns")
+        source = opened(kept.uri, f"{kept.home}/mlruns")
         assert tuple(_files(source.artifacts(elsewhere))) == self.FILES
         assert source.complaints == []
 
     def test_a_folder_that_is_nowhere_is_noted_once(self, database: MadeStore) -> None:
-        source = open_source(database.uri)
+        source = opened(database.uri)
         for run_id in ("a" * 32, "b" * 32):
             assert _files(source.artifacts(f"/nowhere/mlruns/1/{run_id}/artifacts")) == []
         assert source.complaints == []
@@ -366,7 +371,7 @@ class TestArtifacts:
         assert len(source.notes) == 2
 
     def test_what_nothing_is_known_of(self, database: MadeStore) -> None:
-        source = open_source(database.uri)
+        source = opened(database.uri)
         for uri in ("runs:/unknown/x", "models:/unknown/1", "models:/plain@champion", "models:/"):
             assert source.artifacts(uri) is None
         assert len(source.complaints) == 4
@@ -376,4 +381,4 @@ class TestArtifacts:
             database.file,
             "UPDATE model_versions SET storage_location = 'models:/plain/1' WHERE version = 1",
         )
-        assert open_source(database.uri).artifacts("models:/plain/1") is None
+        assert opened(database.uri).artifacts("models:/plain/1") is None

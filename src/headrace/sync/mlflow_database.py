@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from headrace.errors import InvalidState
+from headrace.errors import HeadraceError
 from headrace.protocol.experiments import Experiment
 from headrace.protocol.logged_models import LoggedModel
 from headrace.protocol.metrics import Metric
@@ -45,16 +45,19 @@ class MlflowDatabase:
     """
 
     def __init__(
-        self, rows: Rows, name: str, *, home: Path | None = None, artifacts: Path | None = None
+        self,
+        tables: MlflowTables,
+        name: str,
+        *,
+        home: Path | None = None,
+        artifacts: Path | None = None,
     ) -> None:
         self.name = name
         self._complaints = Remarks()
         self._notes = Remarks()
         self.complaints = self._complaints.lines
         self.notes = self._notes.lines
-        self._tables = MlflowTables(rows)
-        if not self._tables.are_mlflows:
-            raise InvalidState(f"{name} is not a database of MLflow's.")
+        self._tables = tables
         self._histories = Histories(self._tables)
         self._places = ArtifactPlaces(
             home, artifacts, complain=self._complaints.add, note=self._notes.add
@@ -139,28 +142,22 @@ class MlflowDatabase:
         self._tables.close()
 
 
-def is_mlflow_database(uri: str, file: Path | None) -> bool:
-    """Whether a database, in `file` if it is SQLite, is MLflow's. Unavailable if it can't be
-    opened; nothing in it changes.
-    """
-    rows = _rows(uri, file)
-    try:
-        return MlflowTables(rows).are_mlflows
-    finally:
-        rows.close()
-
-
 def open_mlflow_database(
     uri: str, file: Path | None, name: str, artifacts: Path | None
-) -> MlflowDatabase:
-    """Open MLflow's database to copy from; `file` is the one that a SQLite URI names.
+) -> MlflowDatabase | None:
+    """Open MLflow's database to copy from; None if it is another program's.
 
-    `artifacts` is the folder that its server keeps as `mlflow-artifacts:`.
+    `file` is the one that a SQLite URI names, `artifacts` the folder that a server in front of
+    the database keeps as `mlflow-artifacts:`. Unavailable, InvalidState if it can't be read.
     """
-    rows = _rows(uri, file)
-    home = file.absolute().parent if file is not None else None
-    return MlflowDatabase(rows, name, home=home, artifacts=artifacts)
-
-
-def _rows(uri: str, file: Path | None) -> Rows:
-    return SqliteRows(file) if file is not None else PostgresRows(uri)
+    rows: Rows = PostgresRows(uri) if file is None else SqliteRows(file)
+    home = None if file is None else file.absolute().parent
+    try:
+        tables = MlflowTables(rows)
+        if tables.are_mlflows:
+            return MlflowDatabase(tables, name, home=home, artifacts=artifacts)
+    except HeadraceError:
+        rows.close()
+        raise
+    rows.close()
+    return None

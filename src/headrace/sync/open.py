@@ -15,7 +15,7 @@ from headrace.sync.addresses import (
     shown,
     sqlite_file,
 )
-from headrace.sync.mlflow_database import is_mlflow_database, open_mlflow_database
+from headrace.sync.mlflow_database import open_mlflow_database
 from headrace.sync.mlflow_folder import MlflowFolder, is_mlflow_folder
 from headrace.sync.servers import MlflowServer, is_headrace
 from headrace.sync.source import Source
@@ -39,8 +39,9 @@ def open_source(uri: str, artifacts: str | None = None) -> Source:
     if is_database(uri):
         require_database(uri)
         file = sqlite_file(uri)
-        if is_mlflow_database(uri, file):
-            return open_mlflow_database(uri, file, shown(uri), folder)
+        mlflows = open_mlflow_database(uri, file, shown(uri), folder)
+        if mlflows is not None:
+            return mlflows
         root = folder or default_artifact_root(uri)
         source = StoreSource(open_store(uri, str(root)), shown(uri), folder=root)
         if not root.is_dir():
