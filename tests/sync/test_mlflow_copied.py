@@ -28,13 +28,16 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> MadeStore:
 
 
 def test_all_of_it_arrives_and_nothing_twice(kept: MadeStore, tmp_path: Path) -> None:
-    destination = Destination(f"sqlite:///{tmp_path}/headrace.db")
+    ours = f"sqlite:///{tmp_path}/headrace.db"
+    destination = Destination(ours)
     source = open_source(kept.uri)
     for _ in range(2):
         assert copy(source, destination, Choice()).problems == []
-    assert differences(_comparable(destination.contents), _comparable(source)) == []
-    source.close()
     destination.close()
+    copied = open_source(ours)
+    assert differences(_comparable(copied), _comparable(source)) == []
+    source.close()
+    copied.close()
 
 
 def _comparable(source: Source) -> dict[str, Any]:
