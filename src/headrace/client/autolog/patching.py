@@ -40,6 +40,15 @@ class Call:
         return self._log
 
     @property
+    def is_possible(self) -> bool:
+        """Whether the arguments are such that the function can be called with them."""
+        try:
+            inspect.signature(self.function).bind(*self.args, **self.kwargs)
+        except TypeError:
+            return False
+        return True
+
+    @property
     def instance(self) -> Any:
         """The object (or class) whose method was called."""
         return self.args[0]
@@ -48,7 +57,7 @@ class Call:
     def arguments(self) -> dict[str, Any]:
         """What was given, by parameter: neither defaults nor, for a method, the object itself.
 
-        What went into `**kwargs` is among them. Raises TypeError where the call will.
+        What went into `**kwargs` is among them.
         """
         bound = inspect.signature(self.function).bind(*self.args, **self.kwargs)
         given: dict[str, Any] = {}
@@ -89,8 +98,9 @@ def patch(
 
     With `run`, the call is logged to the active run or a new one; else the observer finds out for
     itself. `when` says whether a call is to be observed at all, before there is a run: of several
-    processes that train together, one logs. A second call for the same function changes nothing.
-    AttributeError when there is no such function, TypeError when it cannot be observed.
+    processes that train together, one logs. What a call that is not observed calls is not observed
+    either. A second `patch` of the same function changes nothing. AttributeError when there is no
+    such function, TypeError when it cannot be observed.
     """
     library.replace(owner, name, _Observed(library, observer, run, when))
 
@@ -136,8 +146,9 @@ class _Observed(Around):
             return result
 
     def _wanted(self, call: Call, what: str) -> bool:
-        wanted = self._when is None
-        if self._when is not None:
+        wanted = call.is_possible
+        if wanted and self._when is not None:
+            wanted = False
             with self._library.guard(what):
                 wanted = self._when(call)
         return wanted

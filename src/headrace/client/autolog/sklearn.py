@@ -179,7 +179,8 @@ def _fit(call: Call) -> Generator[None, Any, None]:
     yield
     if LIBRARY.options.log_post_training_metrics:
         _evaluations.put(estimator, Evaluation(log))
-    _log_training(log, estimator, training, dataset)
+    if not is_search(estimator) or hasattr(estimator, "best_estimator_"):
+        _log_training(log, estimator, training, dataset)
     with LIBRARY.guard("the HTML of an estimator"):
         _log_html(log, estimator)
     if is_search(estimator):

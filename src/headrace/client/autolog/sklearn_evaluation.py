@@ -12,6 +12,7 @@ import inspect
 import threading
 import weakref
 from collections.abc import Callable, Iterable
+from types import FrameType
 from typing import Any, Final, Generic, TypeVar
 
 from headrace.client.autolog import scope
@@ -114,22 +115,27 @@ class Prediction:
 def variable_of(value: Any) -> str | None:
     """The variable that holds `value` where the call came from; None where none does.
 
-    Frames that were themselves given it as an argument only pass it on.
+    A function that was given it as an argument only passes it on: its caller is asked first.
     """
+    name = None
     frame = scope.caller()
-    while frame is not None:
+    while frame is not None and (names := _names_in(frame, value)):
+        name = names[0]
         code = frame.f_code
-        given = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-        names = [name for name, held in list(frame.f_locals.items()) if held is value]
-        if not names:
-            return None
-        if frame.f_back is None or not any(name in given for name in names):
-            return names[0]
-        outer = [name for name, held in list(frame.f_back.f_locals.items()) if held is value]
-        if not outer:
-            return names[0]
+        arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        if not set(names) & set(arguments):
+            break
         frame = frame.f_back
-    return None
+    return name
+
+
+def _names_in(frame: FrameType, value: Any) -> list[str]:
+    """The local variables that hold `value`, else the global ones that the code speaks of."""
+    found = [name for name, held in list(frame.f_locals.items()) if held is value]
+    if found:
+        return found
+    spoken = frame.f_code.co_names
+    return [name for name in spoken if frame.f_globals.get(name, frame) is value]
 
 
 def command_of(
