@@ -48,9 +48,8 @@ def fill(store: Store, uri: str) -> None:
     first = new_experiment(store, name="first", tags=[Tag("team", "blue")], creation_time=1000)
     second = new_experiment(store, name="second")
     parent = new_run(store, first, run_name="parent", start_time=5, user_id="ann")
-    child = new_run(
-        store, first, run_name="child", start_time=6, tags=[Tag(runs.PARENT_RUN_TAG, parent)]
-    )
+    of_parent = [Tag(runs.PARENT_RUN_TAG, parent)]
+    child = new_run(store, first, run_name="child", start_time=6, tags=of_parent)
     points = [
         metrics.Metric("loss", value, timestamp=10 + step, step=step)
         for step, value in enumerate([1.0, 0.5, math.nan, math.inf, -0.25])

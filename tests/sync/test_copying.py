@@ -110,6 +110,18 @@ def test_by_way_of_a_server(tmp_path: Path, source: Store, start_server: ServerL
     assert held(there(tmp_path)) == expected
 
 
+def test_a_copy_can_be_served_and_moved(
+    tmp_path: Path, source: Store, start_server: ServerLauncher
+) -> None:
+    copied(tmp_path)
+    moved = (tmp_path / "destination").rename(tmp_path / "moved")
+    uri = f"sqlite:///{moved}/headrace.db"
+    expected = content_of(source, here(tmp_path))
+    assert held(uri) == expected
+    server = start_server(backend_store_uri=uri, artifacts=moved / "headrace-artifacts")
+    assert held(server.url) == expected
+
+
 def test_what_is_new_or_changed_is_copied_and_nothing_else(tmp_path: Path, source: Store) -> None:
     uri = here(tmp_path)
     copied(tmp_path)
@@ -272,8 +284,7 @@ def test_files_that_no_store_can_keep_are_named_and_the_others_copied(tmp_path: 
     named = {problem.what.split("'")[1] for problem in outcome.problems}
     assert named == {"a#b.txt", "link", "back\\slash", "pipe", "\\udcff"}
     assert outcome.files == 1
-    with closing(open_database(there(tmp_path))) as store:
-        copy_of = Path(get_run(store, run_id).info.artifact_uri)
+    copy_of = tmp_path / "destination" / "headrace-artifacts" / "0" / run_id / "artifacts"
     assert [file.name for file in copy_of.iterdir()] == ["good.txt"]
 
 

@@ -58,8 +58,9 @@ class Destination:
         self._folder: Path | None = None
         if not is_server(uri):
             self._folder = artifacts or default_artifact_root(uri)
-        # As the SDK does it: new experiments keep their files where its runs do.
-        self.store: Store = open_store(uri, str(self._folder)) if self._folder else open_store(uri)
+        # New experiments keep their files at `mlflow-artifacts:/`: the SDK finds these beside the
+        # database, a server that is started on it serves them, and both can be moved.
+        self.store: Store = open_store(uri)
         self.contents = StoreSource(self.store, self.name)
         self.keeps_ids = self._folder is not None or is_headrace(uri)
 
