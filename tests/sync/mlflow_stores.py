@@ -2,6 +2,9 @@
 
     python -m tests.sync.mlflow_stores PYTHON    keeps what the MLflow of this interpreter makes
 
+Environments of older ones: mlflow-skinny==2.22.* with sqlalchemy<2.1, alembic, pandas and
+setuptools<81; mlflow-skinny==1.30.* with sqlalchemy<2, protobuf<5 and packaging<22 besides.
+
 A database is kept as SQL, with the tables that are read; the files beside it, and those of an
 `mlruns` folder, with MLflow's own answers about them, as JSON. `{HOME}` stands for the folder.
 """
