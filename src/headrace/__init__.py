@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     )
     from headrace.client.fluent import (
         delete_tag,
+        flush,
         flush_artifact_async_logging,
         flush_async_logging,
         get_artifact_uri,
@@ -140,6 +141,7 @@ __all__ = [
     "enable_system_metrics_logging",
     "end_run",
     "finalize_logged_model",
+    "flush",
     "flush_artifact_async_logging",
     "flush_async_logging",
     "get_active_model_id",
@@ -216,7 +218,7 @@ _HOMES = {
         *("set_experiment_tag", "set_experiment_tags"),
     ),
     "headrace.client.fluent": (
-        *("delete_tag", "flush_artifact_async_logging", "flush_async_logging"),
+        *("delete_tag", "flush", "flush_artifact_async_logging", "flush_async_logging"),
         *("get_artifact_uri", "load_table", "log_artifact", "log_artifacts", "log_dict"),
         *("log_figure", "log_image", "log_input", "log_inputs", "log_metric", "log_metrics"),
         *("log_outputs", "log_param", "log_params", "log_stream", "log_table", "log_text"),

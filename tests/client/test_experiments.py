@@ -134,6 +134,7 @@ def test_the_environment_says_where(
     assert headrace.is_tracking_uri_set()
     with headrace.start_run():
         pass
+    headrace.flush()
     assert (tmp_path / "env.db").exists()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import headrace
-from headrace.client import run as run_module
+from headrace.client import values
 from headrace.client.connection import Connection
 from headrace.entities import (
     Dataset,
@@ -130,7 +130,7 @@ def test_batches_keep_to_every_limit_and_to_the_order() -> None:
     metrics = [{"key": str(n)} for n in range(2050)]
     params = [{"key": str(n)} for n in range(150)]
     tags = [{"key": str(n)} for n in range(99)]
-    batches = list(run_module.batches(metrics, params, tags))
+    batches = list(values.batches(metrics, params, tags))
     for batch in batches:
         assert len(batch["params"]) <= 100
         assert len(batch["tags"]) <= 100
@@ -138,7 +138,7 @@ def test_batches_keep_to_every_limit_and_to_the_order() -> None:
     assert [m for batch in batches for m in batch["metrics"]] == metrics
     assert [p for batch in batches for p in batch["params"]] == params
     assert [t for batch in batches for t in batch["tags"]] == tags
-    assert list(run_module.batches([], [], [])) == []
+    assert list(values.batches([], [], [])) == []
 
 
 def test_a_mistake_in_a_later_batch_stops_the_first(database: str) -> None:

@@ -167,7 +167,7 @@ def test_deleting_and_restoring(uri: str) -> None:
     assert headrace.get_run(run.info.run_id).info.lifecycle_stage == "deleted"
     assert headrace.search_runs(output_format="list") == []
     with pytest.raises(InvalidRequest):
-        headrace.log_metric("m", 1, run_id=run.info.run_id)
+        headrace.log_metric("m", 1, run_id=run.info.run_id, synchronous=True)
     headrace.restore_run(run.info.run_id)
     assert len(headrace.search_runs(output_format="list")) == 1
 

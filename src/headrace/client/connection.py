@@ -55,6 +55,8 @@ class Connection:
             self._outbox.say_what_is_missing()
 
     def _place(self, uri: str) -> ArtifactPlace:
+        """Where an artifact URI leads, after this process's artifacts have been delivered."""
+        self._deliver()
         return open_artifacts(uri, self._tracking_uri)
 
     def _run_place(self, run_id: str) -> ArtifactPlace:

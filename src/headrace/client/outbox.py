@@ -24,12 +24,13 @@ from headrace.client.pulse import Pulse
 from headrace.client.values import checked
 from headrace.errors import HeadraceError, InvalidRequest
 from headrace.journal.writer import JournalWriter, Mark
-from headrace.protocol import limits
 from headrace.protocol.metrics import LogMetric
-from headrace.protocol.runs import LogBatch, RunStatus, UpdateRun
+from headrace.protocol.runs import LogBatch
 
 _log: Final = logging.getLogger("headrace")
 DEFAULT_FLUSH_SECONDS: Final = 30.0
+REMEMBERED_RUNS: Final = 1000
+"""Runs whose parameters are remembered, so that a changed one is refused at once."""
 _pack_point: Final = entries.POINT.pack
 
 
@@ -79,9 +80,9 @@ class Outbox:
         if isinstance(entry, entries.Logged):
             self._check_params(entry.request)
         elif isinstance(entry, entries.RunCreated):
+            if len(self._created) >= REMEMBERED_RUNS:
+                self._created.clear()
             self._created.add(entry.request.run_id or "")
-        elif isinstance(entry, entries.RunUpdated):
-            self._forget_if_ended(entry.request)
         self._append(entries.encode(entry))
 
     def has_created(self, run_id: str) -> bool:
@@ -192,7 +193,11 @@ class Outbox:
         """Refuse a parameter that this process has given another value."""
         if not request.params:
             return
-        known = self._params.setdefault(request.run_id, {})
+        known = self._params.get(request.run_id)
+        if known is None:
+            while len(self._params) >= REMEMBERED_RUNS:
+                self._params.pop(next(iter(self._params)))
+            known = self._params[request.run_id] = {}
         for param in request.params:
             earlier = known.get(param.key)
             if earlier is not None and earlier != param.value:
@@ -203,12 +208,6 @@ class Outbox:
                 )
         for param in request.params:
             known[param.key] = param.value
-
-    def _forget_if_ended(self, request: UpdateRun) -> None:
-        if request.status not in (None, RunStatus.RUNNING):
-            self._params.pop(request.run_id, None)
-            if len(self._created) > limits.MAX_SEARCH_RESULTS:
-                self._created.clear()
 
 
 class LiveFile:

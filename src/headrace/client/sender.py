@@ -163,7 +163,7 @@ class Sender:
                 # A log that vanishes or is another's meanwhile is not ours to read.
                 with suppress(OSError):
                     if reader.claim():
-                        self.streams[path.name] = Stream(reader, self._uploader)
+                        self.streams[path.name] = Stream(reader, self._uploader, self.folders)
 
     def _deliver(self) -> bool:
         delivery = self._open_delivery()

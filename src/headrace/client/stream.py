@@ -49,8 +49,11 @@ class Waiting:
 class Stream:
     """The log in a folder. The sender's own thread only."""
 
-    def __init__(self, reader: JournalReader, uploader: Uploader) -> None:
+    def __init__(
+        self, reader: JournalReader, uploader: Uploader, roots: Sequence[Path] = ()
+    ) -> None:
         self.reader = reader
+        self._roots = [reader.folder, *roots]
         self.name = reader.folder.name
         self._uploader = uploader
         self._uploads: dict[str, Upload] = {}
@@ -180,7 +183,7 @@ class Stream:
         if isinstance(entry, ArtifactLogged):
             upload = self._uploads.get(entry.file)
             if upload is None:
-                file = self.reader.folder / entry.file
+                file = self._inside(entry.file)
                 upload = self._uploads[entry.file] = Upload(entry.run_id, entry.path, file)
                 self._uploader.submit(upload)
             self.waiting.append(Waiting(deferred, upload, ()))
@@ -188,6 +191,14 @@ class Stream:
         assert isinstance(entry, RunUpdated)
         ends = entry.request.status not in _RUNNING
         self.waiting.append(Waiting(deferred, None, others() if ends else ()))
+
+    def _inside(self, name: str) -> Path:
+        """A file of this log. A log that came from elsewhere must not name others' files."""
+        folder = self.reader.folder
+        file = folder / name
+        if any(file.is_relative_to(root) for root in self._roots) and ".." not in file.parts:
+            return file
+        return folder / "files" / "none"
 
     def _may_go(self, each: Waiting, busy: set[str]) -> bool:
         if each.upload is not None:
