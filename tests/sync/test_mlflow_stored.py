@@ -307,11 +307,6 @@ def _files(files: Files | None) -> list[str]:
 class TestArtifacts:
     """Where the files of a run lie, by the form of its artifact URI."""
 
-    def _moved_to(self, made: MadeStore, uri: str) -> str:
-        run_id = _full_run(made)
-        _execute(made.file, f"UPDATE runs SET artifact_uri = '{uri}' WHERE run_uuid = '{run_id}'")
-        return uri
-
     def _folder(self, made: MadeStore) -> str:
         return f"{made.home}/mlruns/1/{_full_run(made)}/artifacts"
 
@@ -375,6 +370,12 @@ class TestArtifacts:
         for uri in ("runs:/unknown/x", "models:/unknown/1", "models:/plain@champion", "models:/"):
             assert source.artifacts(uri) is None
         assert len(source.complaints) == 4
+
+    def test_no_place_is_not_the_folder_that_we_are_in(self, database: MadeStore) -> None:
+        _execute(database.file, "UPDATE runs SET artifact_uri = ''")
+        source = opened(database.uri)
+        assert source.artifacts("") is None
+        assert source.artifacts(f"runs:/{_full_run(database)}/x") is None
 
     def test_versions_that_name_each_other_end(self, database: MadeStore) -> None:
         _execute(

@@ -73,8 +73,9 @@ class ArtifactPlaces:
         """The files behind any URI that MLflow notes; None, and said once, where out of reach."""
         try:
             place = _followed(uri, recorded)
-            if place is None:
-                self._complain(f"Nothing is known of {uri!r}, so its files are not copied.")
+            if not place:
+                # An empty one would be read as the folder that we are in.
+                self._complain(f"No place of files is noted for {uri!r}: none are copied.")
                 return None
             return self._files(place)
         except InvalidRequest as error:
