@@ -161,7 +161,22 @@ def test_what_is_deleted_later_at_the_source_stays(tmp_path: Path, source: Store
     outcome = copied(tmp_path)
     assert outcome.problems == []
     assert any("'first' is deleted at the source and stays" in note for note in outcome.notes)
+    assert any("Runs that are deleted at the source" in note for note in outcome.notes)
     assert held(there(tmp_path)) == before
+
+
+def test_a_run_that_changed_before_it_was_deleted_is_updated_and_stays(
+    tmp_path: Path, source: Store
+) -> None:
+    copied(tmp_path)
+    run_id = whole_run(source, "open").info.run_id
+    log(source, run_id, params=[Param("last", "words")])
+    source.runs.delete(runs.RunRef(run_id))
+    assert changes(copied(tmp_path)) == {"runs": (0, 1, 0)}
+    with closing(open_database(there(tmp_path))) as store:
+        found = get_run(store, run_id)
+    assert as_dict(found.data.params) == {"last": "words"}
+    assert found.info.lifecycle_stage == "active"
 
 
 def test_restoring_a_copied_experiment_brings_its_runs_back(tmp_path: Path, source: Store) -> None:

@@ -20,6 +20,13 @@ from headrace.sync.source import Source
 
 ACTIVE: Final = "active"
 _LISTED_AT_ONCE: Final = 256
+_DELETED_THERE: Final = (
+    "Runs that were deleted at the destination stay deleted there, whatever the source has of them."
+)
+_DELETED_AT_SOURCE: Final = (
+    "Runs that are deleted at the source, but were copied before or restored since, stay at the "
+    "destination."
+)
 
 
 @dataclass(frozen=True)
@@ -162,14 +169,9 @@ class Planner:
                 planned.ids.add(run.info.run_id)
             there = known.get(origin)
             self._ids.note_run(run.info.run_id, there.run_id if there else origin)
-            if there is None:
-                deleted = run.info.lifecycle_stage != ACTIVE
-                planned.runs[origin] = PlannedRun(None, is_new=True, delete=deleted)
-            elif there.deleted:
-                self._deleted_here(run)
-            elif there.state != marks.run_state(run):
-                planned.runs[origin] = self._changed(run, there)
-            elif choice.files:
+            if self._plan_run(planned, run, there):
+                continue
+            if choice.files and there is not None and not there.deleted:
                 same.append((run, there))
             else:
                 self._outcome.count("runs", "unchanged")
@@ -177,21 +179,24 @@ class Planner:
                 self._runs_of_other_files(planned, same)
         self._runs_of_other_files(planned, same)
 
-    def _deleted_here(self, run: Run) -> None:
-        self._outcome.count("runs", "unchanged")
-        if run.info.lifecycle_stage == ACTIVE:
-            self._outcome.note(
-                "Runs that were deleted at the destination stay deleted there, whatever the "
-                "source has of them."
-            )
-
-    def _changed(self, run: Run, there: KnownRun) -> PlannedRun:
-        deleted = run.info.lifecycle_stage != ACTIVE
-        if deleted and there.state:
-            self._outcome.note(
-                "Runs that were copied and then deleted at the source stay at the destination."
-            )
-        return PlannedRun(there.run_id, is_new=False, delete=deleted and not there.state)
+    def _plan_run(self, planned: PlannedExperiment, run: Run, there: KnownRun | None) -> bool:
+        """Whether the run has to be copied; then it is in the plan."""
+        gone = run.info.lifecycle_stage != ACTIVE
+        origin = marks.run_origin(run)
+        if there is None:
+            planned.runs[origin] = PlannedRun(None, is_new=True, delete=gone)
+            return True
+        if there.deleted:
+            if not gone:
+                self._outcome.note(_DELETED_THERE)
+            return False
+        if gone and there.state and not planned.to_be_deleted:
+            self._outcome.note(_DELETED_AT_SOURCE)
+        if there.state == marks.run_state(run):
+            return False
+        delete = gone and not there.state
+        planned.runs[origin] = PlannedRun(there.run_id, is_new=False, delete=delete)
+        return True
 
     def _runs_of_other_files(
         self, planned: PlannedExperiment, same: list[tuple[Run, KnownRun]]
