@@ -226,7 +226,7 @@ def test_no_streams_at_all_is_fine(
 
 
 def test_a_file_that_cannot_be_written_hurts_nobody(
-    console: Console, capsys: pytest.CaptureFixture[str]
+    console: Console, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     def full(_: str) -> LocalLiveFile:
         print("a warning of our own", file=sys.stderr)
@@ -237,6 +237,7 @@ def test_a_file_that_cannot_be_written_hurts_nobody(
     print("two")
     console.end("r")
     assert capsys.readouterr().out == "one\ntwo\n"
+    assert caplog.text.count("no longer kept: no space") == 1
 
 
 def test_a_print_from_inside_a_write_is_kept_after_it(live: LiveFolder) -> None:
@@ -253,6 +254,28 @@ def test_a_print_from_inside_a_write_is_kept_after_it(live: LiveFolder) -> None:
     log.write("two\n")
     log.close()
     assert live.text() == "one\nhandler\ntwo\n"
+
+
+def test_nobody_waits_for_another_threads_file(live: LiveFolder) -> None:
+    """It may wait for us: for the lock of a handler of `logging` in which we print, say."""
+    writing, go_on = threading.Event(), threading.Event()
+
+    class Slow(LocalLiveFile):
+        def write(self, data: bytes) -> None:
+            if data == b"one\n":
+                writing.set()
+                assert go_on.wait(20)
+            super().write(data)
+
+    log = Log(lambda path: Slow(live.root / path))
+    thread = threading.Thread(target=log.write, args=("one\n",))
+    thread.start()
+    assert writing.wait(20)
+    log.write("two\n")
+    go_on.set()
+    thread.join()
+    assert live.text() == "one\ntwo\n"
+    log.close()
 
 
 def test_a_traceback_ends_the_log_of_a_failed_run(live: LiveFolder) -> None:

@@ -12,6 +12,7 @@ the run that began last in any thread. A forked child's prints are not kept.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -27,9 +28,14 @@ CHUNK_BYTES: Final = 256_000
 MAX_BYTES: Final = 64_000_000
 """So much of what a run prints is kept as it comes; of the rest, the last END_BYTES."""
 END_BYTES: Final = 1_000_000
+CLOSE_SECONDS: Final = 1.0
+"""How long the end of a log waits for somebody who is writing."""
+MAX_WAITING: Final = 100_000
+"""Texts that wait while one is written: a disk that hangs must not fill the memory."""
 PROGRESS_SECONDS: Final = 1.0
 """A line that is drawn over and over (a progress bar) is kept once in this time."""
 
+_log: Final = logging.getLogger("headrace")
 Write = Callable[[str], Any]
 
 
@@ -48,9 +54,8 @@ class LiveFile(Protocol):
 class Log:
     """The console of one run: a row of files, each named after where in the log it begins.
 
-    `open_file` makes the file with an artifact path. Safe to use from any thread; a thread that
-    comes back while it writes (a signal handler that prints, a warning of our own) does not block.
-    Nothing raises: a log that cannot be written is given up.
+    `open_file` makes the file with an artifact path. Safe to use from any thread, and from a
+    signal handler that prints. Nothing raises: a log that cannot be written is given up.
     """
 
     def __init__(self, open_file: Callable[[str], LiveFile]) -> None:
@@ -60,10 +65,9 @@ class Log:
         seconds, rest = divmod(time.time_ns(), 1_000_000_000)
         began = time.strftime("%Y%m%dT%H%M%S", time.gmtime(seconds))
         self._folder = f"{FOLDER}/{began}.{rest // 1000:06}Z-{os.urandom(2).hex()}"
-        # Reentrant, for a signal handler that prints comes back into a write of its own thread.
-        self._lock = threading.RLock()
-        self._busy = self._broken = False
-        self._waiting: deque[str] = deque()
+        self._lock = threading.Lock()
+        self._broken = False
+        self._waiting: deque[str] = deque(maxlen=MAX_WAITING)
         self._file: LiveFile | None = None
         self._length = self._chunk_start = 0
         self._drawn: str | None = None
@@ -72,19 +76,26 @@ class Log:
         self._end_length = self._left_out = 0
 
     def write(self, text: str) -> None:
-        """Append what was printed."""
-        with self._lock:
-            self._waiting.append(text)
-            if self._busy:
-                return
-            self._busy = True
+        """Append what was printed.
+
+        Whoever finds another writer here leaves the text to that one, for to wait would be to
+        wait for ever: the other may be this very thread, or hold a lock of `logging` that this
+        thread holds too.
+        """
+        self._waiting.append(text)
+        while self._waiting and self._lock.acquire(blocking=False):
             try:
                 while self._waiting:
                     self._take(self._waiting.popleft())
-            except Exception:  # noqa: BLE001 - the user's print must go on without our file
+            except Exception as error:  # noqa: BLE001 - the user's print must go on without our file
                 self._broken = True
+                failure: Exception | None = error
+            else:
+                failure = None
             finally:
-                self._busy = False
+                self._lock.release()
+            if failure is not None:
+                _log.warning("What this program prints is no longer kept: %s", failure)
 
     def close(self, error: BaseException | None = None) -> None:
         """Write what is held back, and why the run failed; then no more is taken."""
@@ -93,19 +104,21 @@ class Log:
 
             self.write("".join(traceback.format_exception(error)))
         # A time limit: a thread may have been stopped in the middle of a write.
-        held = self._lock.acquire(timeout=1.0)
-        ended, self.closed = self.closed or self._broken, True
-        if not held:
+        if not self._lock.acquire(timeout=CLOSE_SECONDS):
+            self.closed = True
             return
         try:
-            if not ended:
+            while self._waiting:
+                self._take(self._waiting.popleft())
+            if not (self.closed or self._broken):
                 self._draw()
                 self._append_end()
             if self._file is not None:
                 self._file.close()
-        except Exception:  # noqa: BLE001 - as for write
+        except Exception:  # noqa: BLE001 - the run must end all the same
             self._broken = True
         finally:
+            self.closed = True
             self._file = None
             self._lock.release()
 
