@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,6 +20,7 @@ _EXAMPLES = (
     "headrace sync sqlite:///headrace.db http://tracking.example:5000",
     "headrace sync sqlite:///mlflow.db sqlite:///headrace.db",
     "headrace sync ./mlruns http://127.0.0.1:5000 --dry-run",
+    "headrace sync ~/.local/state/headrace/journal http://tracking.example:5000",
     "headrace sync http://mlflow.example:5000 sqlite:///headrace.db --experiment churn",
 )
 
@@ -45,6 +47,7 @@ _EXAMPLES = (
     metavar="FOLDER",
     help="Where the files behind a destination's database lie, if not beside it.",
 )
+@click.option("--again", is_flag=True, help="Of journals: send once more what was refused before.")
 @json_option
 def sync(
     source: str,
@@ -52,13 +55,16 @@ def sync(
     experiments: tuple[str, ...],
     no_artifacts: bool,
     dry_run: bool,
+    again: bool,
     as_json: bool,
     **artifacts: str | None,
 ) -> None:
     """Copy experiments, runs, files and models from SOURCE to DESTINATION.
 
     SOURCE is a server (http://…, Headrace's or MLflow's), a database (sqlite:///FILE,
-    postgresql://…, Headrace's or MLflow's), or MLflow's folder mlruns; it is only read.
+    postgresql://…, Headrace's or MLflow's), or MLflow's folder mlruns; it is only read. Or it is
+    a folder of journals, where programs without a server log to (HEADRACE_JOURNAL): what arrived
+    at DESTINATION is removed from it, what was refused is shown.
     DESTINATION is a server or a database of Headrace's, which is made if it is not there, or a
     server of MLflow's.
 
@@ -68,8 +74,14 @@ def sync(
     """
     from headrace.cli.tracking import normalized
     from headrace.sync.between import Addresses, copy_between
+    from headrace.sync.journals import journal_folders
     from headrace.sync.plan import Choice
 
+    folders = [] if "://" in source else journal_folders(Path(source))
+    if folders:
+        chosen = experiments or no_artifacts or any(artifacts.values())
+        _send(folders, normalized(destination), bool(chosen), again, dry_run, as_json)
+        return
     where = Addresses(source, normalized(destination), **artifacts)
     choice = Choice(experiments, files=not no_artifacts)
     with progress("Copying runs and models") as report:
@@ -80,6 +92,50 @@ def sync(
         _print(outcome, dry_run)
     if outcome.problems:
         raise click.exceptions.Exit(1)
+
+
+def _send(
+    folders: list[Path], destination: str, chosen: bool, again: bool, dry_run: bool, as_json: bool
+) -> None:
+    """Send folders of journals, and say what became of them."""
+    from headrace.errors import InvalidRequest
+    from headrace.sync.journals import send
+
+    if chosen:
+        raise InvalidRequest(
+            "Journals are sent whole: --experiment, --no-artifacts and the folders of artifacts "
+            "go with other sources."
+        )
+    with progress("Sending journals") as report:
+        sent = send(folders, destination, again=again, dry=dry_run, report=report)
+    if as_json:
+        output.emit_json(
+            {
+                "dry_run": dry_run,
+                "journals": sent.journals,
+                "runs": sent.runs,
+                "points": sent.points,
+                "problems": sent.problems,
+                "notes": sent.notes,
+            }
+        )
+    else:
+        what = "would be sent" if dry_run else "sent"
+        click.echo(
+            f"{sent.journals:,} journals {what}"
+            + ("" if dry_run else f": {sent.runs:,} runs, {sent.points:,} points of metrics")
+        )
+        _print_problems([f"Note: {text}" for text in sent.notes])
+        _print_problems([f"Refused: {each.what}: {each.why}" for each in sent.problems])
+    if sent.problems:
+        raise click.exceptions.Exit(1)
+
+
+def _print_problems(lines: list[str]) -> None:
+    for line in lines[:_SHOWN_PROBLEMS]:
+        output.note(output.printable(line))
+    if len(lines) > _SHOWN_PROBLEMS:
+        output.note(f"… and {len(lines) - _SHOWN_PROBLEMS:,} more; --json lists all of them.")
 
 
 def _document(outcome: Outcome, dry_run: bool) -> dict[str, Any]:
@@ -106,10 +162,5 @@ def _print(outcome: Outcome, dry_run: bool) -> None:
     else:
         size = output.amount(outcome.file_bytes)
         click.echo(f"{outcome.points:,} points of metrics, {outcome.files:,} files ({size})")
-    for text in outcome.notes:
-        output.note(output.printable(f"Note: {text}"))
-    for problem in outcome.problems[:_SHOWN_PROBLEMS]:
-        output.note(output.printable(f"Not copied: {problem.what}: {problem.why}"))
-    more = len(outcome.problems) - _SHOWN_PROBLEMS
-    if more > 0:
-        output.note(f"… and {more:,} more; --json lists all of them.")
+    _print_problems([f"Note: {text}" for text in outcome.notes])
+    _print_problems([f"Not copied: {each.what}: {each.why}" for each in outcome.problems])

@@ -120,6 +120,8 @@ class Delivery:
         self._series: dict[bytes, entries.Series] = {}
         self._batches: dict[str, _Batch] = {}
         self._writer = ""
+        self.runs = self.points = 0
+        """How many were delivered; those that were there already are counted too."""
         self.insists = False
         """Whether an error inside the server counts as a refusal: it has come too often."""
 
@@ -151,6 +153,7 @@ class Delivery:
         """Deliver one entry now. Raises as `deliver` does."""
         self._writer = writer
         if isinstance(entry, RunCreated):
+            self.runs += 1
             self._attempt(entry.request.run_id or "", entry, lambda: self._create(entry))
         elif isinstance(entry, Logged):
             self._log(entry.request)
@@ -250,6 +253,7 @@ class Delivery:
             self.store.runs.log_batch(
                 msgspec.structs.replace(request, run_id=self.run_id(request.run_id))
             )
+            self.points += len(request.metrics)
         except HeadraceError as error:
             if self._may_pass(error):
                 raise

@@ -188,6 +188,22 @@ class Ledger:
             except msgspec.DecodeError:
                 continue  # a line that a power cut tore
 
+    def take_refusals(self) -> Iterator[Refusal]:
+        """What was refused, to be sent again; it is forgotten when all of it has been taken.
+
+        What is refused once more must be noted once more.
+        """
+        taken = self.folder / f"{REFUSED}.again"
+        if not taken.exists():
+            try:
+                os.rename(self.folder / REFUSED, taken)
+            except FileNotFoundError:
+                return
+        self._known = None
+        for line in self._lines(taken.name, 0):
+            yield msgspec.json.decode(line, type=Refusal)
+        taken.unlink()
+
     def refused_bytes(self) -> int:
         """The length of the file of refusals: whether there are new ones."""
         try:

@@ -29,11 +29,14 @@ def journal_root() -> Path:
 
 def journal_places(uri: str) -> list[Path]:
     """The folders for what goes to `uri`, best first: on disk, then in memory."""
-    name = folder_name(uri)
-    places = [journal_root() / name]
-    if _MEMORY.is_dir():
-        places.append(_MEMORY / f"headrace-{os.getuid()}" / _digest(str(places[0])) / name)
-    return places
+    return with_memory(journal_root() / folder_name(uri))
+
+
+def with_memory(home: Path) -> list[Path]:
+    """A folder of journals, and the one that stands in for it while its disk has no room."""
+    if not _MEMORY.is_dir():
+        return [home]
+    return [home, _MEMORY / f"headrace-{os.getuid()}" / _digest(str(home)) / home.name]
 
 
 def folder_name(uri: str) -> str:

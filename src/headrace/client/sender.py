@@ -118,6 +118,20 @@ class Sender:
             if not moved:
                 self._rest()
 
+    @property
+    def delivery(self) -> Delivery:
+        """What delivers to the destination. Raises what opening that raises."""
+        return self._open_delivery()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the destination has been opened: whether there was anything to deliver."""
+        return self._delivery is not None
+
+    def find(self) -> None:
+        """Look for logs; those that another sender reads are not among `streams`."""
+        self._find_streams()
+
     def backlog(self) -> int:
         """Bytes of the logs that have not been dealt with."""
         return sum(

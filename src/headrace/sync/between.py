@@ -44,8 +44,6 @@ def copy_between(
         raise InvalidRequest(
             f"Source and destination are the same: {shown(where.source)}. Name two places."
         )
-    # A folder of journals is no Source, which shows whole runs: it is sent by the journal's own
-    # code, and this is the place to turn to it.
     with ExitStack() as stack:
         source = stack.enter_context(closing(open_source(where.source, where.source_artifacts)))
         uri, folder = where.destination, where.destination_artifacts
