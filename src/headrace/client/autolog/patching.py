@@ -146,12 +146,12 @@ class _Observed(Around):
             return result
 
     def _wanted(self, call: Call, what: str) -> bool:
-        wanted = call.is_possible
-        if wanted and self._when is not None:
-            wanted = False
-            with self._library.guard(what):
-                wanted = self._when(call)
-        return wanted
+        if self._when is None:
+            return call.is_possible
+        wanted = False
+        with self._library.guard(what):
+            wanted = self._when(call)
+        return wanted and call.is_possible
 
     @contextmanager
     def _in_run(self, call: Call) -> Iterator[bool]:

@@ -100,9 +100,9 @@ def _observe_class(estimator: type) -> None:
         if name in FITS:
             patch(LIBRARY, owner, name, _fit, when=_is_training)
         elif name == "score":
-            patch(LIBRARY, owner, name, _score, run=False, when=_is_evaluation)
+            patch(LIBRARY, owner, name, _score, run=False, when=_is_of_a_fitted)
         else:
-            patch(LIBRARY, owner, name, _predict, run=False, when=_is_evaluation)
+            patch(LIBRARY, owner, name, _predict, run=False, when=_is_of_a_fitted)
 
 
 def _observe_metrics(metrics: ModuleType) -> None:
@@ -155,6 +155,11 @@ def _is_training(call: Call) -> bool:
 
 def _is_evaluation(_call: Call) -> bool:
     return LIBRARY.options.log_post_training_metrics and not scope.called_from("sklearn")
+
+
+def _is_of_a_fitted(call: Call) -> bool:
+    """Whether this is a prediction or score of an estimator whose fit was logged."""
+    return _evaluations.get(call.instance) is not None and _is_evaluation(call)
 
 
 def _fit(call: Call) -> Generator[None, Any, None]:

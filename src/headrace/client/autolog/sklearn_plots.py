@@ -46,6 +46,7 @@ def confusion_matrix(
         normalize="true",
     )
     figure, axes = _new_figure(5.5, 4.8)
+    figure.set_layout_engine("constrained")  # names of classes take the room that they need
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, ax=axes)
     names = _names_of(labels)
@@ -114,7 +115,7 @@ def _new_figure(width: float, height: float) -> tuple[Figure, Axes]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=120)
     FigureCanvasAgg(figure)
     return figure, figure.add_subplot()
 
