@@ -103,12 +103,16 @@ QUICK := -m "not heavy and not soak" -n $(JOBS) --dist loadfile
 test: $(VENV)/.dev ## the quick tests, on SQLite and PostgreSQL
 	@$(PYTEST) $(QUICK) $(ARGS)
 
+# The rest of autologging's tests need no more than .venv has.
+WITH_FRAMEWORKS := tests/client/autolog/frameworks tests/client/autolog/test_statsmodels.py \
+	tests/data/test_huggingface.py
+
 .PHONY: test-all
 test-all: $(VENV)/.dev .bench/mlflow/.installed .bench/frameworks/.installed ## the heavy tests, PostgreSQL 16, other Pythons
 	@echo "· heavy tests (one at a time: some measure time and memory)"
 	@$(PYTEST) -m "heavy and not soak" --timeout 900 $(ARGS)
 	@echo "· autologging with the real libraries"
-	@.bench/frameworks/bin/python -m pytest -q -p no:cacheprovider --timeout 900 tests/client/autolog tests/data/test_huggingface.py
+	@.bench/frameworks/bin/python -m pytest -q -p no:cacheprovider --timeout 900 -m "not soak" $(WITH_FRAMEWORKS)
 	@echo "· the store on PostgreSQL 16"
 	@$(PYTEST) $(QUICK) --postgres-version 16 $(wildcard tests/store) tests/test_fixtures.py
 	@$(MAKE) test-pythons
