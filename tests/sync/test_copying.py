@@ -21,7 +21,15 @@ from headrace.store.open import open_store
 from headrace.sync.between import Addresses, copy_between
 from headrace.sync.outcome import Outcome
 from headrace.sync.plan import Choice
-from headrace.testing.store_builders import as_dict, get_run, new_experiment, new_run
+from headrace.testing.store_builders import (
+    as_dict,
+    get_run,
+    get_version,
+    new_experiment,
+    new_registered_model,
+    new_run,
+    new_version,
+)
 from tests.fixtures.servers import ServerLauncher
 from tests.sync.content import content_of, fill, log, open_database, sync_uri, write_file
 
@@ -237,16 +245,12 @@ def test_a_run_id_of_another_experiment_is_named(tmp_path: Path, source: Store) 
 
 def test_a_version_of_the_destinations_own_is_left_alone(tmp_path: Path, source: Store) -> None:
     with closing(open_database(there(tmp_path))) as store:
-        from headrace.testing.store_builders import new_version
-
         store.registered_models.create(registry.CreateRegisteredModel("wine"))
         mine = new_version(store, "wine", source="s3://mine")
     outcome = copied(tmp_path)
     (problem,) = outcome.problems
     assert problem.what == "version 1 of the registered model 'wine'"
     with closing(open_database(there(tmp_path))) as store:
-        from headrace.testing.store_builders import get_version
-
         assert get_version(store, "wine", "1") == mine
         assert get_version(store, "wine", "4").run_id == whole_run(store, "parent").info.run_id
 
@@ -321,8 +325,13 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, source: Store) -> None:
     assert list((tmp_path / "destination").iterdir()) == []
     copied(tmp_path)
     new_run(source, "0", run_name="young")
+    new_version(source, new_registered_model(source))
     before = held(there(tmp_path))
-    assert changes(copied(tmp_path, dry=True)) == {"runs": (1, 0, 0)}
+    assert changes(copied(tmp_path, dry=True)) == {
+        "runs": (1, 0, 0),
+        "registered_models": (1, 0, 0),
+        "model_versions": (1, 0, 0),
+    }
     assert held(there(tmp_path)) == before
 
 
