@@ -42,17 +42,22 @@ class Connection:
     @property
     def _store(self) -> Store:
         """Where runs are tracked, after what this process logged has been delivered there."""
-        self._deliver()
-        return tracking.store_for(self._tracking_uri)
+        if self._deliver():
+            return tracking.store_for(self._tracking_uri)
+        # It does not answer as we know: a short try, instead of many.
+        return tracking.quick_store_for(self._tracking_uri)
 
     @property
     def _registry(self) -> Store:
         self._deliver()
         return tracking.store_for(self._registry_uri)
 
-    def _deliver(self) -> None:
-        if not self._outbox.flush():
-            self._outbox.say_what_is_missing()
+    def _deliver(self) -> bool:
+        """Send what this process logged; whether the server could be reached."""
+        if self._outbox.flush():
+            return True
+        self._outbox.say_what_is_missing()
+        return not self._outbox.is_server_away
 
     def _place(self, uri: str) -> ArtifactPlace:
         """Where an artifact URI leads, after this process's artifacts have been delivered."""

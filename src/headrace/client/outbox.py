@@ -157,6 +157,11 @@ class Outbox:
             timeout = settings.FLUSH_TIMEOUT.get_float(DEFAULT_FLUSH_SECONDS)
         return self._pulse.wait_for(mark, timeout, patient=patient)
 
+    @property
+    def is_server_away(self) -> bool:
+        """Whether the last attempt to deliver failed."""
+        return settings.OFFLINE.get_bool(False) or bool(self._pulse.reason())
+
     def say_what_is_missing(self) -> None:
         """Warn that a reading call will not see all that this process logged."""
         left = self.leftover()

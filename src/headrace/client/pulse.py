@@ -96,7 +96,7 @@ class Pulse:
                 sender_process.poke(self._home)
             if now - looked_at >= 0.05:
                 looked_at = now
-                if not patient and _has_failed_since(self._state(), first):
+                if not patient and has_failed_since(self._state(), first):
                     return False
             time.sleep(pause)
             pause = min(pause * 1.5, 0.02)
@@ -216,7 +216,7 @@ class Pulse:
                 )
 
 
-def _has_failed_since(state: SenderState | None, first: SenderState | None) -> bool:
+def has_failed_since(state: SenderState | None, first: SenderState | None) -> bool:
     """Whether a sender tried, and failed, after it was in the state `first`."""
     if state is None or not state.failures:
         return False

@@ -80,6 +80,22 @@ class JournalReader:
         finally:
             reader.close()
 
+    def is_dealt_with(self) -> bool:
+        """Whether all that is in the log has been dealt with, by whoever reads it."""
+        progress = layout.Progress(self.folder)
+        try:
+            done = progress.position
+        finally:
+            progress.close()
+        for path in layout.segment_files(self.folder, segment.SUFFIX):
+            reader = SegmentReader(path)
+            try:
+                if reader.tail() > max(done, reader.position) and not reader.is_full_at(done):
+                    return False
+            finally:
+                reader.close()
+        return True
+
     def torn_bytes(self) -> int:
         """Bytes of a last record that was never finished; ask when the writer is dead."""
         return self._current.torn_bytes() if self._current is not None else 0

@@ -181,6 +181,16 @@ class SegmentReader:
             at += RECORD.size + length
         return int(self.start + at)
 
+    def is_full_at(self, position: int) -> bool:
+        """Whether there is no record after `position`: at most the mark that says so."""
+        at = position - self.start
+        if at >= self.size - RECORD.size:
+            return True
+        if at < HEADER.size:
+            return False
+        head = os.pread(self._descriptor, NUMBER.size, at)
+        return int.from_bytes(head, "little") == FULL
+
     def torn_bytes(self) -> int:
         """How many bytes after the end are not zero: the rest of a record that was cut off."""
         if self.full:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -10,17 +11,21 @@ from typing import Final
 
 from headrace.artifacts.open import open_artifacts
 from headrace.artifacts.transfer import upload_file
-from headrace.client import entries
+from headrace.client import entries, sender_process
 from headrace.client.delivery import is_passing
 from headrace.client.ledger import DESTINATION, Ledger, Refusal
-from headrace.client.places import with_memory
+from headrace.client.places import with_memory, without_credentials
+from headrace.client.pulse import has_failed_since
 from headrace.client.sender import Sender, keeps_run_ids, open_destination
-from headrace.errors import HeadraceError, NotFound
+from headrace.errors import HeadraceError, InvalidRequest, NotFound, Unavailable
 from headrace.journal import folder as layout
+from headrace.journal.reader import JournalReader
 from headrace.sync.copying import Report
 from headrace.sync.outcome import Problem
 
 _UNREADABLE: Final = "unreadable"
+_LOOK: Final = 0.1
+"""Seconds between two looks at what another sender is doing."""
 
 
 @dataclass
@@ -64,8 +69,14 @@ def send(
             stack.callback(sender.close)
             sender.find()
             sent.journals += len(sender.streams)
-            _note_others(folder, sender, sent)
+            others = _others(folder, sender)
+            if others:
+                sent.notes.append(
+                    f"{len(others)} of the journals in {folder} have a sender of their own at work."
+                )
             if not dry:
+                if others:
+                    _wait_for_sender(folder, uri)
                 _drain(sender, report)
                 if again:
                     _repeat(sender, uri)
@@ -88,12 +99,36 @@ def _drain(sender: Sender, report: Report) -> None:
         raise fault
 
 
-def _note_others(folder: Path, sender: Sender, sent: Sent) -> None:
-    others = [path for path in layout.writers(folder) if path.name not in sender.streams]
-    if others:
-        sent.notes.append(
-            f"{len(others)} of the journals in {folder} are being sent by a sender that is at work."
+def _others(folder: Path, sender: Sender) -> list[Path]:
+    """The journals in a folder that another process reads."""
+    return [path for path in layout.writers(folder) if path.name not in sender.streams]
+
+
+def _wait_for_sender(folder: Path, uri: str) -> None:
+    """Return when the sender of a folder has sent what is there now. Raises Unavailable."""
+    ledger = Ledger(folder)
+    goes_to = ledger.destination()
+    if goes_to != without_credentials(uri):
+        raise InvalidRequest(
+            f"A sender is at work in {folder}, and sends to {goes_to}. Send there, or wait until "
+            "the programs that log there have ended."
         )
+    first = ledger.state()
+    while sender_process.is_running(folder):
+        sender_process.poke(folder)
+        if all(_is_sent(path) for path in layout.writers(folder)):
+            return
+        state = ledger.state()
+        if state is not None and has_failed_since(state, first):
+            raise Unavailable(f"The sender of {folder} cannot send now: {state.reason}")
+        time.sleep(_LOOK)
+
+
+def _is_sent(log: Path) -> bool:
+    try:
+        return JournalReader(log).is_dealt_with()
+    except OSError:
+        return True  # it was cleared up meanwhile
 
 
 def _repeat(sender: Sender, uri: str) -> None:
