@@ -165,6 +165,13 @@ def test_a_point_is_the_mean_of_some_samples(client: Logging, sampler: Sampler) 
     assert means["system/node-1/x"] == 3.0
 
 
+def test_a_sample_that_is_late_is_not_logged(client: Logging) -> None:
+    run = system_metrics._Watched(client, new_run(client), 0)
+    run.stop()
+    run.take({"x": 1.0}, (0, 0))
+    assert client.batches == []
+
+
 def test_points_wait_until_their_steps_are_known(client: Logging) -> None:
     run_id = new_run(client)
     system_metrics._Watched(client, run_id, 0).take({"x": 5.0}, (0, 0))
