@@ -167,8 +167,13 @@ def test_arguments_are_known_by_name(boost: Boost) -> None:
     boost.module.train({"a": 1}, 3, seed=7)
     (call,) = boost.calls
     assert call.arguments == {"params": {"a": 1}, "rounds": 3, "seed": 7}
+
+
+def test_of_a_call_that_cannot_be_made_there_is_no_run(boost: Boost) -> None:
+    boost.observe()
     with pytest.raises(TypeError, match="params"):
         boost.module.train(rounds=2)
+    assert not runs()
 
 
 def broken_before(call: Call) -> Generator[None, Any, None]:
@@ -220,13 +225,16 @@ def test_for_tests_an_observer_that_fails_raises(boost: Boost) -> None:
 
 
 def test_where_no_run_can_be_made_the_call_goes_on(
-    boost: Boost, caplog: pytest.LogCaptureFixture, failures_warn: None
+    boost: Boost,
+    caplog: pytest.LogCaptureFixture,
+    failures_warn: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     boost.observe()
-    headrace.set_tracking_uri("sqlite:////dev/null/no/such/folder.db")
+    monkeypatch.setenv("HEADRACE_RUN_ID", "no run can be called so!")
     with caplog.at_level(logging.WARNING, "headrace"):
         assert boost.module.train({})[0] == "booster"
-    assert "a run" in caplog.text
+    assert "did not log a run" in caplog.text
     assert not boost.calls
 
 

@@ -86,7 +86,8 @@ def test_switched_off_no_class_or_function_of_the_library_is_changed(database: s
             for owner in owners
             for name, value in vars(owner).items()
             for plain in (value, getattr(value, "__func__", None), getattr(value, "fn", None))
-            if "client/autolog" in getattr(getattr(plain, "__code__", None), "co_filename", "")
+            if "headrace/client/autolog"
+            in getattr(getattr(plain, "__code__", None), "co_filename", "")
         ]
 
     imported("sklearn.ensemble")
