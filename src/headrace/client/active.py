@@ -59,7 +59,7 @@ class ActiveRun(Run):
         status = RunStatus.FINISHED if kind is None else RunStatus.FAILED
         while stack[-1].run.info.run_id != self.info.run_id:
             _end(stack.pop(), status)
-        _end(stack.pop(), status)
+        _end(stack.pop(), status, error)
 
 
 class _Entry:
@@ -254,11 +254,11 @@ def _check_parent(client: Client, parent_run_id: str) -> None:
         raise InvalidRequest(f"The parent run '{parent_run_id}' is deleted: restore it first.")
 
 
-def _end(entry: _Entry, status: str) -> None:
+def _end(entry: _Entry, status: str, error: BaseException | None = None) -> None:
     run_id = entry.run.info.run_id
     _process.open.pop(run_id, None)
     _process.last_run = (entry.client, run_id)
-    capture.end(run_id)
+    capture.end(run_id, error)
     entry.client.set_terminated(run_id, str(status))
     forget_tables(run_id)
 
