@@ -149,7 +149,8 @@ class Planner:
         same = state in (marks.experiment_state(experiment), marks.WITH_DELETION)
         if not state:
             found = {(tag.key, tag.value) for tag in there.tags}
-            same = all((tag.key, tag.value) in found for tag in experiment.tags)
+            copied = marks.copied_tags(experiment.tags)
+            same = all((tag.key, tag.value) in found for tag in copied)
         self._outcome.count("experiments", "unchanged" if same else "updated")
         if experiment.lifecycle_stage != ACTIVE and not planned.to_be_deleted:
             self._outcome.note(
