@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from tests.fixtures.child_process import unused_port
+from tests.fixtures.senders import end_senders
 from tests.fixtures.servers import ServerLauncher, launcher
 
 if TYPE_CHECKING:
@@ -36,11 +37,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def no_settings_from_outside() -> None:
-    """The tests see none of the settings or credentials of the person who runs them."""
+def no_settings_from_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The tests see none of the settings or credentials of the person who runs them.
+
+    What they log goes to a journal of their own.
+    """
     for name in list(os.environ):
         if name.startswith(("HEADRACE_", "MLFLOW_")):
             del os.environ[name]
+    journal = tmp_path_factory.mktemp("journal")
+    os.environ["HEADRACE_JOURNAL"] = str(journal)
+    yield
+    end_senders(journal)
 
 
 @pytest.fixture

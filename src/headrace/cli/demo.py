@@ -83,6 +83,7 @@ class Training:
         environment = {name: value for name, value in os.environ.items() if name not in named}
         # The matrices are small: more threads would only wait for each other.
         environment.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+        environment[settings.JOURNAL.names[0]] = str(self._folder / "journal")
         self._process = subprocess.Popen(  # noqa: S603 - our own program, no shell
             [sys.executable, "-m", "headrace.cli.demo_training", address],
             stdin=subprocess.DEVNULL,

@@ -65,6 +65,7 @@ def main(address: str) -> None:
         with start_run(run_name=family, tags={"role": "sweep"}):
             for trial in trials:
                 train(family, trial, data, session)
+    fluent.flush()
     show(address, experiment.experiment_id, session)
 
 
