@@ -28,6 +28,7 @@ MISTAKE = "a mistake is a MlflowException with the code of a mistake"
 NOBODY = "a run whose user nobody named has none, instead of 'unknown'"
 ABSENT = "a text that is not there is None, instead of ''"
 INTENDED = {
+    "log to deleted": "what only the server can refuse is reported: no logging call waits for it",
     "resume deleted": MISTAKE,
     "log_text outside": MISTAKE,
     "log_text absolute": MISTAKE,
