@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
@@ -34,9 +36,25 @@ def journal_places(uri: str) -> list[Path]:
 
 def with_memory(home: Path) -> list[Path]:
     """A folder of journals, and the one that stands in for it while its disk has no room."""
-    if not _MEMORY.is_dir():
+    own = _MEMORY / f"headrace-{os.getuid()}"
+    if not _is_ours(own):
         return [home]
-    return [home, _MEMORY / f"headrace-{os.getuid()}" / _digest(str(home)) / home.name]
+    return [home, own / _digest(str(home)) / home.name]
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder, made if it is not there, is ours alone: everybody may write beside it."""
+    try:
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        found = folder.lstat()
+    except OSError:
+        return False
+    return (
+        stat.S_ISDIR(found.st_mode)
+        and found.st_uid == os.getuid()
+        and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    )
 
 
 def folder_name(uri: str) -> str:

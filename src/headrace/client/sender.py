@@ -189,7 +189,10 @@ class Sender:
             except NotThereYet as missing:
                 self._missing.setdefault(missing.run_id, time.monotonic())
         for stream in self.streams.values():
-            moved |= stream.settle(delivery)
+            try:
+                moved |= stream.settle(delivery)
+            except NotThereYet as missing:
+                self._missing.setdefault(missing.run_id, time.monotonic())
         if self.failures:
             self.failures, self.reason, self._try_at = 0, "", 0.0
             self._note()
