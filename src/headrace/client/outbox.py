@@ -12,7 +12,7 @@ import logging
 import os
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -94,26 +94,34 @@ class Outbox:
 
         What `fill` raises is raised; where there is no room for a copy, the log says so.
         """
-        try:
-            folder = self._writer.open()
-            (folder / "files").mkdir(mode=0o700, exist_ok=True)
-        except OSError as error:
-            self._pulse.warn(f"The artifact '{path}' is lost: there is no room for it ({error}).")
-            return
         with self._lock:
             self._files += 1
-            name = f"files/{os.getpid()}-{self._files}"
-        try:
-            fill(folder / name)
-        except OSError as error:
-            (folder / name).unlink(missing_ok=True)
-            if not _is_about(error, folder):
-                raise
-            self._pulse.warn(f"The artifact '{path}' is lost: there is no room for it ({error}).")
+            number = self._files
+        failure: OSError | None = None
+        for folder in self._rooms_for_files():
+            file = folder / f"{os.getpid()}-{number}"
+            try:
+                folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+                fill(file)
+            except OSError as error:
+                with suppress(OSError):
+                    file.unlink(missing_ok=True)
+                if not _is_about(error, folder):
+                    raise
+                failure = failure or error
+                continue
+            own = self._writer.folder
+            inside = str(file.relative_to(own)) if own and file.is_relative_to(own) else str(file)
+            self._append(entries.encode(entries.ArtifactLogged(run_id, path, inside)))
             return
-        # An absolute path where the log has moved on to another folder meanwhile.
-        inside = name if folder == self._writer.folder else str(folder / name)
-        self._append(entries.encode(entries.ArtifactLogged(run_id, path, inside)))
+        self._pulse.warn(f"The artifact '{path}' is lost: there is no room for it ({failure}).")
+
+    def _rooms_for_files(self) -> Iterator[Path]:
+        """Where copies of artifacts may lie, best first."""
+        with suppress(OSError):
+            yield self._writer.open() / "files"
+        for place in self.places:
+            yield place / "files"
 
     def live_file(self, run_id: str, path: str) -> LiveFile:
         """A file of a run that grows while it runs, and can be read meanwhile."""

@@ -18,6 +18,7 @@ import os
 import random
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -158,9 +159,10 @@ class Sender:
             try:
                 moved = self._deliver()
             except HeadraceError as error:
-                if not is_passing(error):
-                    raise
-                self._failed(error)
+                self._failed(error.message)
+            except Exception as error:  # noqa: BLE001 - what is logged must not wait for our bugs
+                traceback.print_exc()
+                self._failed(f"{type(error).__name__}: {error}")
         self._save_to_disk()
         for name, stream in list(self.streams.items()):
             if stream.is_finished():
@@ -254,9 +256,9 @@ class Sender:
             return True
         return self._wake.was_poked and now - self._tried_at >= SHORTEST_PAUSE
 
-    def _failed(self, error: HeadraceError) -> None:
+    def _failed(self, reason: str) -> None:
         self.failures += 1
-        self.reason = error.message
+        self.reason = reason
         self._try_at = time.monotonic() + _pause(self.failures)
         self._note()
 
