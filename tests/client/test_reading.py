@@ -80,7 +80,7 @@ def test_many_pages(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(8):
         with headrace.start_run():
             headrace.log_param("n", number)
-    frame = headrace.search_runs()
+    frame = headrace.search_runs(order_by=["params.n DESC"])
     assert frame["params.n"].tolist() == [str(number) for number in range(7, -1, -1)]
     assert len(headrace.search_runs(max_results=4)) == 4
 
