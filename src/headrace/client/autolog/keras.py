@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Final
@@ -118,8 +117,9 @@ def _fit(call: Call) -> Generator[None, Any, None]:
     stopping = _early_stopping(call)
     if stopping is not None:
         call.log.params({name: getattr(stopping, name, None) for name in _EARLY_STOPPING})
-    with _added(call, watcher.callback()):
-        history = yield
+    # A list of our own: the one that was given stays as it is.
+    call.set_argument("callbacks", [*_flat(call.argument("callbacks")), watcher.callback()])
+    history = yield
     watcher.log_summary()
     if stopping is not None:
         with LIBRARY.guard("early stopping"):
@@ -197,21 +197,6 @@ class _Watcher:
 
     def _suffix(self) -> str:
         return ".h5" if self._options.checkpoint_save_weights_only else ".keras"
-
-
-@contextmanager
-def _added(call: Call, callback: Any) -> Iterator[None]:
-    """Give the call one more callback; the user's objects are as before when it is over."""
-    given = call.argument("callbacks")
-    if hasattr(given, "append") and hasattr(given, "callbacks"):  # a CallbackList, ready for use
-        given.append(callback)
-        try:
-            yield
-        finally:
-            given.callbacks.remove(callback)
-    else:
-        call.set_argument("callbacks", [*_flat(given), callback])
-        yield
 
 
 def _flat(callbacks: Any) -> list[Any]:
