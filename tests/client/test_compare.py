@@ -74,12 +74,12 @@ def test_runs_come_as_ids_as_runs_and_as_tables(uri: str) -> None:
     ids = [trained("one", 0.1, "d"), trained("two", 0.2, "d"), trained("three", 0.3, "d")]
     expected = headrace.compare_runs(ids).to_dict()
     assert expected["params"] == {"lr": ["0.1", "0.2", "0.3"]}
-    by_start = ["start_time ASC"]
+    by_rate = ["params.lr ASC"]
     tables = (
         [headrace.get_run(run_id) for run_id in ids],
-        headrace.search_runs(order_by=by_start),
-        headrace.search_runs(order_by=by_start, output_format="polars"),
-        headrace.search_runs(order_by=by_start, output_format="list"),
+        headrace.search_runs(order_by=by_rate),
+        headrace.search_runs(order_by=by_rate, output_format="polars"),
+        headrace.search_runs(order_by=by_rate, output_format="list"),
     )
     for given in tables:
         assert headrace.compare_runs(given).to_dict() == expected

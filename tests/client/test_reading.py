@@ -21,19 +21,19 @@ FACTS = ["run_id", "experiment_id", "status", "artifact_uri", "start_time", "end
 
 def three_runs() -> list[str]:
     """One that measured, one that was told, and one that is still going and did neither."""
-    with headrace.start_run(run_name="one") as first:
+    with headrace.start_run(run_name="one", tags={"order": 1}) as first:
         headrace.log_metrics({"loss": 0.5, "nan": math.nan, "inf": math.inf}, step=1, timestamp=1)
         headrace.log_metrics({"loss": 0.25}, step=2, timestamp=2)
-    with headrace.start_run(run_name="two") as second:
+    with headrace.start_run(run_name="two", tags={"order": 2}) as second:
         headrace.log_params({"größe/µ": "ü", "lr": 0.1})
         headrace.log_metric("loss", 0.75, step=1, timestamp=3)
-    third = headrace.start_run(run_name="three")
+    third = headrace.start_run(run_name="three", tags={"order": 3})
     return [run.info.run_id for run in (first, second, third)]
 
 
 def test_runs_as_a_pandas_frame(uri: str) -> None:
     runs = three_runs()
-    frame = headrace.search_runs(order_by=["start_time ASC"])
+    frame = headrace.search_runs(order_by=["tags.order ASC"])
     assert list(frame.columns[:6]) == FACTS
     assert frame["run_id"].tolist() == runs
     assert frame["status"].tolist() == ["FINISHED", "FINISHED", "RUNNING"]
@@ -52,7 +52,7 @@ def test_runs_as_a_pandas_frame(uri: str) -> None:
 
 def test_runs_as_a_polars_frame(uri: str) -> None:
     runs = three_runs()
-    frame = headrace.search_runs(order_by=["start_time ASC"], output_format="polars")
+    frame = headrace.search_runs(order_by=["tags.order ASC"], output_format="polars")
     assert isinstance(frame, pl.DataFrame)
     assert frame.columns[:6] == FACTS
     assert set(frame.columns) == set(headrace.search_runs().columns)
