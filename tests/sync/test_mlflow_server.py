@@ -11,7 +11,6 @@ import pytest
 from headrace.protocol import runs
 from headrace.protocol.wire import Param
 from headrace.store.open import open_store
-from headrace.sync import marks
 from headrace.sync.between import Addresses, copy_between
 from headrace.sync.plan import Choice
 from headrace.testing.store_builders import as_dict
@@ -69,7 +68,7 @@ def check_ids(source: Any, url: str) -> None:
         origin = whole_run(source, "parent").info.run_id
         assert parent.info.run_id != origin
         tags = as_dict(parent.data.tags)
-        assert tags[marks.RUN_ID_TAG] == origin
+        assert tags[runs.RUN_ID_TAG] == origin
         assert as_dict(child.data.tags)[runs.PARENT_RUN_TAG] == parent.info.run_id
         found = content_of(server, url)
     versions = found["registry"]["wine"][1]

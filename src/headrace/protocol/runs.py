@@ -21,6 +21,8 @@ PARENT_RUN_TAG = "mlflow.parentRunId"
 SOURCE_NAME_TAG = "mlflow.source.name"
 SOURCE_TYPE_TAG = "mlflow.source.type"
 NOTE_TAG = "mlflow.note.content"
+RUN_ID_TAG = "headrace.runId"
+"""On a server that gives ids of its own: the id that a run had before."""
 LOG_MODEL_HISTORY_TAG = "mlflow.log-model.history"
 
 

@@ -17,17 +17,15 @@ from headrace.protocol.logged_models import LoggedModel
 from headrace.protocol.metrics import Metric
 from headrace.protocol.model_versions import ModelVersion
 from headrace.protocol.registered_models import RegisteredModel
-from headrace.protocol.runs import RUN_NAME_TAG, Run
+from headrace.protocol.runs import RUN_ID_TAG, RUN_NAME_TAG, Run
 from headrace.protocol.wire import Param, Tag
 
 STATE_TAG: Final = "headrace.sync.state"
 """The digest of a thing as it was when all of it had been copied, but for its files."""
 FILES_TAG: Final = "headrace.sync.files"
 """The digest of the names and sizes of its files; no tag stands for no files."""
-RUN_ID_TAG: Final = "headrace.runId"
-"""The id at the source of a run, at a destination that gives ids of its own."""
 MODEL_ID_TAG: Final = "headrace.modelId"
-"""The same for a logged model."""
+"""As RUN_ID_TAG for a run: the id of a logged model before, where ids are given anew."""
 VERSION_TAG: Final = "headrace.modelVersion"
 """The same for the number of a version of a registered model."""
 _VERSIONS_TAG: Final = "mlflow.modelVersions"

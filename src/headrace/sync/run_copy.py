@@ -54,7 +54,7 @@ class RunCopier:
                 user_id=run.info.user_id or None,
                 run_name=run.info.run_name or None,
                 start_time=run.info.start_time,
-                tags=[] if keeps else [Tag(marks.RUN_ID_TAG, origin)],
+                tags=[] if keeps else [Tag(runs.RUN_ID_TAG, origin)],
                 run_id=origin if keeps else None,
             )
         ).run
