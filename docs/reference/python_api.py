@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import headrace
-from headrace import entities, errors
+from headrace import data, entities, errors
 from headrace.client import artifacts
 from headrace.client.client import Client
 
@@ -17,17 +17,19 @@ INTRODUCTION = """\
 `import headrace as mlflow` works for what is named here: names, parameters and the attributes of
 what is given back are MLflow's. Everything raises a `HeadraceError` (also named `MlflowException`)
 of one of the kinds [at the end](#errors); a caller's mistake raises at the call, by the name of
-the field, before anything is sent. A call that has returned is stored.
+the field. What logs returns at once and waits for no server; what reads sees all that this program
+has logged ([what that promises](../explanation/durability.md)).
 
 """
 
 GROUPS = {
-    "Runs": "headrace.client.active",
-    "Logging": "headrace.client.fluent",
-    "Reading and searching": "headrace.client.reading",
-    "Experiments": "headrace.client.experiment",
-    "Models": "headrace.client.models",
-    "Where things are tracked": "headrace.client.tracking",
+    "Runs": ("active",),
+    "Logging": ("fluent",),
+    "Logging by itself": ("autolog.switch", "switches", "system_metrics"),
+    "Reading and searching": ("reading", "history", "compare"),
+    "Experiments": ("experiment",),
+    "Models": ("models", "active_model"),
+    "Where things are tracked": ("tracking", "doctor"),
 }
 
 
@@ -35,11 +37,17 @@ def python_page() -> str:
     """The whole page."""
     offered = {name: getattr(headrace, name) for name in headrace.__all__}
     parts = [INTRODUCTION]
-    for title, module in GROUPS.items():
+    for title, modules in GROUPS.items():
         parts.append(f"## {title}\n\n")
+        homes = {f"headrace.client.{module}" for module in modules}
         for name, value in offered.items():
-            if inspect.isfunction(value) and value.__module__ == module:
+            if inspect.isfunction(value) and value.__module__ in homes:
                 parts.append(_entry(f"headrace.{name}", value))
+    parts.append("## Data sets\n\n")
+    for name in data.__all__:
+        value = getattr(data, name)
+        if inspect.isfunction(value):
+            parts.append(_entry(f"headrace.data.{name}", value))
     parts.append(f"## Image\n\n{inspect.getdoc(headrace.Image)}\n\n")
     parts += [_entry(f"Image.{name}", method) for name, method in _methods(headrace.Image)]
     parts.append("## Artifacts by URI\n\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
@@ -22,8 +23,8 @@ def test_the_reference_is_made_from_the_program() -> None:
 
 def test_every_public_name_has_its_entry() -> None:
     page = PAGE.read_text()
-    names = set(headrace.__all__) - {"__version__", "ActiveRun", "Client", "Image"}
-    names -= {"HeadraceError", "MlflowClient", "MlflowException"}
+    names = {name for name in headrace.__all__ if inspect.isfunction(getattr(headrace, name))}
+    assert len(names) > 60
     lacking = {name for name in names if f"### `headrace.{name}(" not in page}
     lacking |= {
         name
