@@ -41,6 +41,10 @@ and holds a `LIBRARY`, a function `autolog` with MLflow's signature, and observe
 - It can be taken back, keeps signature, docstring and pickles, and is a plain call of the
   original while the library is switched off.
 
+`patch(..., when=...)` says which calls are observed at all, and `scope.called_from("boost")`
+whether the library itself made a call. `classes.py` observes all classes below another, also those
+to come; `datasets.py` makes a data set of what a call was given.
+
 `call.log` (`recording.py`) is the run: `params`, `metrics`, `tags`, `text`, `dictionary`, `figure`,
 `file`, `dataset`. It may be used from any thread while the call lasts, and after it.
 `Library.options` are the options now; `call.instance` is the object whose method was called.
