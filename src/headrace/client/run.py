@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from headrace import settings
 from headrace.client.outbox import Outbox
 from headrace.errors import InvalidRequest, Unavailable
 from headrace.protocol.runs import RunInfo
@@ -31,9 +32,12 @@ class LogOperation:
 
 
 def operation(outbox: Outbox, synchronous: bool | None) -> LogOperation | None:
-    """What a logging call gives back, by its `synchronous`; True waits until it is stored."""
+    """What a logging call gives back, by its `synchronous`; True waits until it is stored.
+
+    For None the setting ASYNC_LOGGING says whether there is something to wait for.
+    """
     if synchronous is None:
-        return None
+        return LogOperation(outbox) if settings.ASYNC_LOGGING.get_bool(False) else None
     made = LogOperation(outbox)
     if synchronous:
         made.wait()

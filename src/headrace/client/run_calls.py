@@ -128,7 +128,7 @@ class RunCalls(Connection):
             time_ns() // 1_000_000 if timestamp is None else whole(timestamp),
             0 if step is None else step if type(step) is int else whole(step),
         )
-        return None if synchronous is None else operation(self._outbox, synchronous)
+        return operation(self._outbox, synchronous)
 
     def log_param(self, run_id: str, key: str, value: Any, synchronous: bool | None = None) -> Any:
         """Write a parameter, once, as text; gives `value` back, or an operation to wait for."""
