@@ -19,13 +19,20 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import msgspec
 
 from headrace import settings
-from headrace.errors import HeadraceError, InvalidRequest, Unavailable, error_from_code
+from headrace.errors import (
+    EndpointNotFound,
+    HeadraceError,
+    InvalidRequest,
+    Unavailable,
+    error_from_code,
+)
 from headrace.protocol import codec
 from headrace.protocol.endpoint import Endpoint
 from headrace.version import VERSION
@@ -295,7 +302,9 @@ def _error_of(method: str, url: str, response: BaseHTTPResponse, data: bytes) ->
     if where:
         said = f"it points to {_shown(where)}; use that address"
     message = f"{method} {_shown(url)} answered HTTP {response.status}"
-    return error_from_code("", f"{message}: {said}" if said else f"{message}.", response.status)
+    # A tracking server says what it does not have: this one has no such address.
+    code = EndpointNotFound.error_code if response.status == HTTPStatus.NOT_FOUND else ""
+    return error_from_code(code, f"{message}: {said}" if said else f"{message}.", response.status)
 
 
 def _shown(url: str) -> str:

@@ -14,7 +14,7 @@ A plain MLflow server gives runs ids of its own. There each run is created with 
 
 from __future__ import annotations
 
-import time
+import struct
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -25,9 +25,11 @@ from headrace.client.entries import Logged, RunCreated
 from headrace.client.ledger import Ledger, refusal
 from headrace.errors import (
     AlreadyExists,
+    EndpointNotFound,
     HeadraceError,
     InvalidRequest,
     NotFound,
+    PermissionDenied,
     TooManyRequests,
     Unauthenticated,
     Unavailable,
@@ -36,20 +38,23 @@ from headrace.journal.segment import Record
 from headrace.protocol import limits
 from headrace.protocol.experiments import CreateExperiment, ExperimentByName
 from headrace.protocol.metrics import Metric
-from headrace.protocol.runs import PARENT_RUN_TAG, CreateRun, LogBatch, RunRef, SearchRuns
+from headrace.protocol.runs import (
+    PARENT_RUN_TAG,
+    RUN_ID_TAG,
+    CreateRun,
+    LogBatch,
+    RunRef,
+    SearchRuns,
+)
 from headrace.protocol.wire import Param, Tag, ViewType
 from headrace.store.base import Store
 
-RUN_ID_TAG: Final = "headrace.runId"
-"""On a server that gives ids of its own: the id that a run had before."""
-GONE_SECONDS: Final = 60.0
-"""How long a run that was found deleted is not asked for again."""
 _MOST_RUNS: Final = 10_000
 
 
 def is_passing(error: HeadraceError) -> bool:
     """Whether the same request may succeed later."""
-    if isinstance(error, Unavailable | TooManyRequests | Unauthenticated):
+    if isinstance(error, Unavailable | TooManyRequests | Unauthenticated | EndpointNotFound):
         return True
     return type(error) is HeadraceError
 
@@ -86,9 +91,8 @@ class _Batch:
         )
 
     def is_full(self) -> bool:
-        count = len(self.metrics) + len(self.params) + len(self.tags)
         return (
-            count >= limits.MAX_ENTITIES_PER_BATCH
+            len(self.metrics) + len(self.params) + len(self.tags) >= limits.MAX_ENTITIES_PER_BATCH
             or len(self.params) >= limits.MAX_PARAMS_PER_BATCH
             or len(self.tags) >= limits.MAX_TAGS_PER_BATCH
         )
@@ -116,7 +120,6 @@ class Delivery:
         self._is_settled = is_settled
         self._experiments: dict[str, str] = {}
         self._artifact_uris: dict[str, str] = {}
-        self._gone: dict[str, tuple[HeadraceError, float]] = {}
         self._series: dict[bytes, entries.Series] = {}
         self._batches: dict[str, _Batch] = {}
         self._writer = ""
@@ -137,10 +140,16 @@ class Delivery:
         batches, series_of = self._batches, self._series
         for end, name, body in records:
             if name:
-                series = series_of.get(name) or self._read_series(name)
+                try:
+                    series = series_of.get(name) or self._read_series(name)
+                    point = entries.read_point(series, body)
+                except (msgspec.DecodeError, TypeError, struct.error) as error:
+                    self.ledger.note_unreadable(self._writer, name + body, str(error))
+                    start = end
+                    continue
                 batch = batches.get(series.run_id) or self._batch(series.run_id)
-                batch.metrics.append(entries.read_point(series, body))
-                if len(batch.metrics) >= limits.MAX_METRICS_PER_BATCH:
+                batch.metrics.append(point)
+                if batch.is_full():
                     self._send(series.run_id)
             else:
                 self._take(body, start, deferred)
@@ -245,17 +254,13 @@ class Delivery:
             self._log(batch.request(run_id))
 
     def _log(self, request: LogBatch) -> None:
-        gone = self._gone.get(request.run_id)
-        if gone is not None and time.monotonic() < gone[1]:
-            self.refuse(self._writer, request.run_id, Logged(request), gone[0])
-            return
         try:
             self.store.runs.log_batch(
                 msgspec.structs.replace(request, run_id=self.run_id(request.run_id))
             )
             self.points += len(request.metrics)
         except HeadraceError as error:
-            if self._may_pass(error):
+            if self.may_pass(error, request.run_id):
                 raise
             self._split(request, error)
 
@@ -265,7 +270,7 @@ class Delivery:
             self.refuse(self._writer, request.run_id, Logged(request), error)
             return
         things = [*request.params, *request.metrics, *request.tags]
-        if len(things) == 1:
+        if len(things) == 1 or isinstance(error, PermissionDenied):
             self.refuse(self._writer, request.run_id, Logged(request), error)
             return
         middle = len(things) // 2
@@ -283,33 +288,45 @@ class Delivery:
         try:
             action()
         except HeadraceError as error:
-            if self._may_pass(error):
+            if self.may_pass(error, run_id):
                 raise
             if not isinstance(entry, RunCreated):
                 self._is_gone(run_id)
             self.refuse(self._writer, run_id, entry, error)
 
-    def _may_pass(self, error: HeadraceError) -> bool:
-        return is_passing(error) and not (self.insists and type(error) is HeadraceError)
+    def may_pass(self, error: HeadraceError, run_id: str) -> bool:
+        """Whether to try again. What fails inside the server, or has no address there, is refused
+        only by a server that does answer other questions: else it is the server that is ill.
+        """
+        if not is_passing(error):
+            return False
+        if isinstance(error, EndpointNotFound) or (self.insists and type(error) is HeadraceError):
+            return not self.answers(run_id)
+        return True
+
+    def answers(self, run_id: str) -> bool:
+        """Whether the store answers a question about a run as a tracking server does."""
+        try:
+            self.store.runs.get(RunRef(run_id=self.run_id(run_id)))
+        except HeadraceError as error:
+            return not is_passing(error)
+        return True
 
     def _is_gone(self, run_id: str) -> bool:
         """Whether a run is deleted or was never there. Raises NotThereYet while that is open."""
         try:
             run = self.store.runs.get(RunRef(run_id=self.run_id(run_id))).run
         except NotFound as error:
+            if is_passing(error):
+                raise
             if not self._is_settled(run_id):
                 raise NotThereYet(run_id) from error
-            reason: HeadraceError = error
-        except InvalidRequest:
+            return True
+        except HeadraceError as error:
+            if is_passing(error):
+                raise
             return False
-        else:
-            if run.info.lifecycle_stage == "active":
-                return False
-            reason = InvalidRequest(f"The run '{run_id}' is deleted.")
-        if len(self._gone) > _MOST_RUNS:
-            self._gone.clear()
-        self._gone[run_id] = (reason, time.monotonic() + GONE_SECONDS)
-        return True
+        return run.info.lifecycle_stage != "active"
 
     def _create(self, entry: RunCreated) -> None:
         ours = entry.request.run_id or ""

@@ -26,14 +26,22 @@ from pathlib import Path
 from typing import Final
 
 from headrace.artifacts.open import ArtifactPlace, default_artifact_root, open_artifacts
-from headrace.client.delivery import Delivery, NotThereYet, is_passing
+from headrace.client.delivery import Delivery, NotThereYet
 from headrace.client.ledger import Ledger, SenderState
 from headrace.client.sender_process import LOCK, Wake, detach, read_task
 from headrace.client.stream import Stream
-from headrace.client.uploads import Uploader
-from headrace.errors import HeadraceError, NotFound
+from headrace.client.uploads import Upload, Uploader
+from headrace.errors import (
+    EndpointNotFound,
+    HeadraceError,
+    NotFound,
+    TooManyRequests,
+    Unauthenticated,
+    Unavailable,
+)
 from headrace.journal import folder as layout
 from headrace.journal.reader import JournalReader
+from headrace.protocol.experiments import DEFAULT_EXPERIMENT_ID, ExperimentRef
 from headrace.store.base import Store
 
 PERIOD: Final = 0.5
@@ -49,7 +57,10 @@ SHORTEST_PAUSE: Final = 0.2
 PATIENCE: Final = 600.0
 """Seconds that a sender goes on trying when all who logged are dead; the next one goes on."""
 INSISTS_AFTER: Final = 8
-"""Errors inside the server in a row after which the request counts as refused."""
+INSISTS_SECONDS: Final = 60.0
+"""Errors inside the server in a row, over so long, after which the request counts as refused."""
+LOCKED_OUT_AFTER: Final = 4
+"""Refusals of the credentials in a row after which a sender makes way for one with other ones."""
 SETTLED_AFTER: Final = 3.0
 """Seconds after which a run that no log creates counts as not there."""
 
@@ -71,11 +82,13 @@ class Sender:
         self._keeps_ids = keeps_ids
         self._delivery: Delivery | None = None
         self._wake = Wake(self.folders[0])
-        self._uploader = Uploader(self._place_of, self._wake.poke)
+        self._uploader = Uploader(self._place_of, self._wake.poke, self._upload_may_pass)
         self.streams: dict[str, Stream] = {}
         self._missing: dict[str, float] = {}
         self.failures = 0
         self.reason = ""
+        self._failing_since = 0.0
+        self._is_locked_out = False
         self._try_at = 0.0
         self._tried_at = 0.0
         self._saved_at = 0.0
@@ -95,7 +108,7 @@ class Sender:
                 idle_since = now
             if streams and not self.failures:
                 idle_since = now
-            if now - idle_since >= (PATIENCE if self.streams else linger):
+            if now - idle_since >= (PATIENCE if self.streams else linger) or self._is_locked_out:
                 break
             if not busy:
                 self._rest()
@@ -109,7 +122,7 @@ class Sender:
         while True:
             moved = self.work()
             progress(self.backlog())
-            if self.failures >= 3:
+            if max(self.failures, self._upload_failures) >= 3:
                 return HeadraceError(self.reason)
             if not moved and all(
                 stream.is_idle() and stream.live_files_are_done()
@@ -160,6 +173,9 @@ class Sender:
                 moved = self._deliver()
             except HeadraceError as error:
                 self._failed(error.message)
+                self._is_locked_out = (
+                    isinstance(error, Unauthenticated) and self.failures >= LOCKED_OUT_AFTER
+                )
             except Exception as error:  # noqa: BLE001 - what is logged must not wait for our bugs
                 traceback.print_exc()
                 self._failed(f"{type(error).__name__}: {error}")
@@ -183,22 +199,40 @@ class Sender:
 
     def _deliver(self) -> bool:
         delivery = self._open_delivery()
-        delivery.insists = self.failures >= INSISTS_AFTER
+        lasted = time.monotonic() - self._failing_since
+        delivery.insists = self.failures >= INSISTS_AFTER and lasted >= INSISTS_SECONDS
         moved = False
+        ill: Exception | None = None
         for stream in list(self.streams.values()):
             try:
-                moved |= stream.advance(delivery, partial(self._others, stream))
-            except NotThereYet as missing:
-                self._missing.setdefault(missing.run_id, time.monotonic())
-        for stream in self.streams.values():
-            try:
-                moved |= stream.settle(delivery)
-            except NotThereYet as missing:
-                self._missing.setdefault(missing.run_id, time.monotonic())
+                moved |= self._advance(stream, delivery)
+            except (Unavailable, TooManyRequests, Unauthenticated):
+                raise
+            except Exception as error:  # noqa: BLE001  (raised below: first the other logs' turn)
+                ill = ill or error
+        if ill is not None:
+            raise ill
         if self.failures:
             self.failures, self.reason, self._try_at = 0, "", 0.0
             self._note()
         self._look_after_uploads()
+        return moved
+
+    def _advance(self, stream: Stream, delivery: Delivery) -> bool:
+        """Deliver what is next in one log; whether anything moved."""
+        moved = False
+        try:
+            moved = stream.advance(delivery, partial(self._others, stream))
+            moved |= stream.settle(delivery)
+            stream.misses = ""
+        except NotThereYet as missing:
+            stream.misses = missing.run_id
+            self._missing.setdefault(missing.run_id, time.monotonic())
+        except OSError:
+            if stream.reader.folder.exists():
+                raise
+            stream.remove()  # somebody removed it: there is nothing left to deliver
+            del self.streams[stream.name]
         return moved
 
     def _look_after_uploads(self) -> None:
@@ -234,9 +268,14 @@ class Sender:
         return self._delivery
 
     def _is_settled(self, run_id: str) -> bool:
-        """Whether all logs have been read since a run was first missed, and some time went by."""
+        """Whether all logs have been read since a run was first missed, and some time went by.
+
+        A log that itself waits for a run is not read on, and not waited for.
+        """
         since = self._missing.get(run_id)
         if since is None or time.monotonic() - since < SETTLED_AFTER:
+            return False
+        if any(s.caught_up_at < since and not s.misses for s in list(self.streams.values())):
             return False
         if len(self._missing) > 1000:
             self._missing.clear()
@@ -248,7 +287,21 @@ class Sender:
         return [(s, s.reader.tail()) for s in self.streams.values() if s is not stream]
 
     def _place_of(self, run_id: str) -> ArtifactPlace:
-        return open_artifacts(self._open_delivery().artifact_uri(run_id), self._uri)
+        """Where the artifacts of a run go. Raises Unavailable while the run may yet come."""
+        try:
+            uri = self._open_delivery().artifact_uri(run_id)
+        except NotFound as error:
+            self._missing.setdefault(run_id, time.monotonic())
+            if self._is_settled(run_id):
+                raise
+            raise Unavailable(f"The run '{run_id}' is not there yet.") from error
+        return open_artifacts(uri, self._uri)
+
+    def _upload_may_pass(self, error: HeadraceError, upload: Upload) -> bool:
+        delivery = self._open_delivery()
+        if type(error) is HeadraceError and upload.failures >= INSISTS_AFTER:
+            return not delivery.answers(upload.run_id)
+        return delivery.may_pass(error, upload.run_id)
 
     def _may_try(self) -> bool:
         now = time.monotonic()
@@ -257,6 +310,8 @@ class Sender:
         return self._wake.was_poked and now - self._tried_at >= SHORTEST_PAUSE
 
     def _failed(self, reason: str) -> None:
+        if not self.failures:
+            self._failing_since = time.monotonic()
         self.failures += 1
         self.reason = reason
         self._try_at = time.monotonic() + _pause(self.failures)
@@ -305,16 +360,25 @@ def keeps_run_ids(uri: str) -> bool:
     if not uri.startswith("http"):
         return True
     from headrace.protocol import server_info
+    from headrace.store.rest import store_over
     from headrace.transport import Transport
 
     transport = Transport(uri, max_retries=0)
     try:
         with transport.open("GET", "/api" + server_info.GET.path, resend=True) as answer:
-            return b'"headrace_version"' in answer.data
+            if b'"headrace_version"' in answer.data:
+                return True
     except NotFound:
-        return False  # an older MLflow
+        pass  # an older MLflow
+    try:
+        # A proxy whose server is away answers all kinds of things: this only MLflow answers.
+        store_over(transport).experiments.get(ExperimentRef(experiment_id=DEFAULT_EXPERIMENT_ID))
+    except NotFound as error:
+        if isinstance(error, EndpointNotFound):
+            raise
     finally:
         transport.close()
+    return False
 
 
 def main(arguments: Iterable[str]) -> int:

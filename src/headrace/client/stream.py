@@ -62,6 +62,8 @@ class Stream:
         self.delivered = reader.acknowledged
         self.caught_up_at = -1.0
         """When reading last found nothing new (monotonic seconds)."""
+        self.misses = ""
+        """The run that it cannot go on without, which another log may create."""
         self.is_gone = False
         self._is_at_tail = False
         self._is_complete = False

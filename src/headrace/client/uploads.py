@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final
 
 from headrace.artifacts.open import ArtifactPlace
-from headrace.client.delivery import is_passing
 from headrace.errors import HeadraceError, NotFound
 
 LARGE: Final = 8 * 1024 * 1024
@@ -28,18 +27,26 @@ class Upload:
         self.path = path
         self.file = file
         self.is_done = False
+        self.failures = 0
         self.fault: HeadraceError | None = None
         self.refused: HeadraceError | None = None
 
 
 class Uploader:
-    """Uploads files to where `place_of` says; calls `arrived` after each, from its threads."""
+    """Uploads files to where `place_of` says; calls `arrived` after each, from its threads.
+
+    `may_pass` tells of an error whether the upload is worth another try.
+    """
 
     def __init__(
-        self, place_of: Callable[[str], ArtifactPlace], arrived: Callable[[], None]
+        self,
+        place_of: Callable[[str], ArtifactPlace],
+        arrived: Callable[[], None],
+        may_pass: Callable[[HeadraceError, Upload], bool],
     ) -> None:
         self._place_of = place_of
         self._arrived = arrived
+        self._may_pass = may_pass
         self._queues: list[queue.SimpleQueue[Upload]] = []
         self._under_way: dict[tuple[str, str], int] = {}
         self._lock = threading.Lock()
@@ -69,7 +76,8 @@ class Uploader:
             try:
                 self._send(upload)
             except HeadraceError as error:
-                if is_passing(error):
+                upload.failures += 1
+                if self._may_pass(error, upload):
                     upload.fault = error
                 else:
                     upload.refused = error
