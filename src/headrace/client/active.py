@@ -132,12 +132,10 @@ def start_run(
         if parent is not None:
             all_tags[PARENT_RUN_TAG] = parent
         tags_of_new = {**context_tags(), **all_tags}
-        choice = current_choice()
-        if experiment_id is None and choice.experiment_id is None:
-            run = client._create_run_by_name(choice.name or "", tags_of_new, run_name)
+        if experiment_id is None:
+            run = client._create_run_in(current_choice(), tags_of_new, run_name)
         else:
-            chosen = experiment_id if experiment_id is not None else choice.experiment_id
-            run = client.create_run(chosen or "", tags=tags_of_new, run_name=run_name)
+            run = client.create_run(experiment_id, tags=tags_of_new, run_name=run_name)
     _hook_process_end()
     entry = _Entry(ActiveRun(run.info, run.data, run.inputs, run.outputs), client)
     stack.append(entry)

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from headrace import settings
 from headrace.client import tracking
 from headrace.client.client import current_client
 from headrace.client.entities import Experiment
 from headrace.client.experiment_calls import ExperimentCalls
+from headrace.client.run_calls import ChosenExperiment
 from headrace.client.values import checked, every_page
 from headrace.errors import AlreadyExists, InvalidRequest, Unavailable
 from headrace.protocol.experiments import DEFAULT_EXPERIMENT_ID, CreateExperiment
 from headrace.store.base import Store
 
-
-class Choice(NamedTuple):
-    """The experiment that new runs go to: its id, or, before the server was reached, its name."""
-
-    experiment_id: str | None
-    name: str | None = None
-
-
 # The experiment that set_experiment chose, by tracking URI: ids mean nothing elsewhere.
-_chosen: dict[str, Choice] = {}
+_chosen: dict[str, ChosenExperiment] = {}
 _log: Final = logging.getLogger("headrace")
 
 
@@ -58,12 +51,12 @@ def set_experiment(
             f"The experiment '{experiment.name}' is deleted: restore it with "
             f"restore_experiment('{experiment.experiment_id}'), or take another name."
         )
-    _chosen[uri] = Choice(experiment.experiment_id, experiment.name)
+    _chosen[uri] = ChosenExperiment(experiment.experiment_id, experiment.name)
     tracking.hand_down_experiment(experiment.experiment_id)
     return experiment
 
 
-def current_choice() -> Choice:
+def current_choice() -> ChosenExperiment:
     """The experiment that new runs go to, by id where it is known; no server is asked.
 
     That of `set_experiment`, else of the environment (by id, then by name), else "0".
@@ -73,11 +66,11 @@ def current_choice() -> Choice:
         return chosen
     by_id = settings.EXPERIMENT_ID.get()
     if by_id is not None:
-        return Choice(by_id)
+        return ChosenExperiment(by_id)
     by_name = settings.EXPERIMENT_NAME.get()
     if by_name is not None:
-        return Choice(None, by_name)
-    return Choice(DEFAULT_EXPERIMENT_ID)
+        return ChosenExperiment(None, by_name)
+    return ChosenExperiment(DEFAULT_EXPERIMENT_ID)
 
 
 def current_experiment_id() -> str:
@@ -86,7 +79,7 @@ def current_experiment_id() -> str:
     if choice.experiment_id is not None:
         return choice.experiment_id
     experiment_id = _get_or_create(current_client(), choice.name or "").experiment_id
-    _chosen[tracking.get_tracking_uri()] = Choice(experiment_id, choice.name)
+    _chosen[tracking.get_tracking_uri()] = ChosenExperiment(experiment_id, choice.name)
     return experiment_id
 
 
@@ -174,7 +167,7 @@ def _choose_unseen(
     uri: str, name: str | None, experiment_id: str | None, error: Unavailable
 ) -> Experiment:
     """Choose an experiment that the server could not be asked for."""
-    _chosen[uri] = Choice(experiment_id if name is None else None, name)
+    _chosen[uri] = ChosenExperiment(experiment_id if name is None else None, name)
     if name is None:
         tracking.hand_down_experiment(experiment_id or "")
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from time import time_ns
-from typing import Any
+from typing import Any, NamedTuple
 
 from headrace.client import tracking, values
 from headrace.client.connection import Connection
@@ -21,6 +21,13 @@ from headrace.protocol.wire import Param, Tag
 
 HISTORY_PAGE = 25_000
 """Points of a metric asked for at a time."""
+
+
+class ChosenExperiment(NamedTuple):
+    """The experiment that new runs go to: its id, or, before the server was reached, its name."""
+
+    experiment_id: str | None
+    name: str | None = None
 
 
 class RunCalls(Connection):
@@ -232,12 +239,17 @@ class RunCalls(Connection):
                 series = (run_id, point.key, *links) if any(links) else (run_id, point.key)
                 self._outbox.point(series, float(point.value), point.timestamp, point.step)
 
-    def _create_run_by_name(
-        self, experiment_name: str, tags: Mapping[str, Any], run_name: str | None
+    def _create_run_in(
+        self, chosen: ChosenExperiment, tags: Mapping[str, Any], run_name: str | None
     ) -> Run:
-        """Begin a run in the experiment of a name, which is made when it is not there."""
+        """Begin a run in an experiment that was chosen before; no server is asked.
+
+        One that is known only by name is made when it is not there.
+        """
+        if chosen.experiment_id is not None:
+            return self._begin(self._new_run(chosen.experiment_id, None, tags, run_name))
         request = self._new_run(DEFAULT_EXPERIMENT_ID, None, tags, run_name)
-        return self._begin(request, experiment_name)
+        return self._begin(request, chosen.name)
 
     def _new_run(
         self,
