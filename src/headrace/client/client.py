@@ -15,9 +15,10 @@ from headrace.client.run_calls import RunCalls
 class Client(ExperimentCalls, RunCalls, ArtifactCalls, ModelVersionCalls, LoggedModelCalls):
     """Calls on a tracking server (`http…`) or directly on a database, under MLflow's names.
 
-    Safe to use from any thread. What a caller gets wrong raises InvalidRequest at the call,
-    before anything is sent; what is not there NotFound; Unavailable when the server or the
-    database cannot answer now. A call that returned is stored.
+    Safe to use from any thread. What a caller gets wrong raises InvalidRequest at the call. What
+    writes to runs returns at once: it is in the journal, and arrives whatever the server does (see
+    Outbox). All else asks: NotFound for what is not there, Unavailable when the server or the
+    database cannot answer now; what it writes is stored when it returns.
     """
 
 
