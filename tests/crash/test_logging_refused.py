@@ -72,3 +72,108 @@ said(step)
     told = [line for line in program.warnings if deleted in line]
     assert len(told) <= 2, told  # of the values, and of its end
     assert told
+
+
+def test_who_waits_is_told_each_time(world: World, shared_server: RunningServer) -> None:
+    program = world.start(
+        shared_server.url,
+        """
+from headrace.errors import InvalidRequest
+client = headrace.Client()
+run = client.create_run("0").info.run_id
+client.log_metric(run, "m", 1.0, synchronous=True)
+client.delete_run(run)
+for value in range(3):
+    try:
+        client.log_metric(run, "m", value, synchronous=True)
+    except InvalidRequest as error:
+        said(error)
+""",
+    )
+    program.succeed()
+    # The background thread, which tells of refusals too, may have been faster with one of them.
+    assert len(program.said) + len(program.warnings) >= 3
+    assert len(program.said) >= 2
+    assert all("deleted" in line for line in program.said)
+
+
+def test_one_value_among_many(world: World, shared_server: RunningServer) -> None:
+    uri = shared_server.url
+    first = world.start(
+        uri,
+        """
+run = headrace.start_run()
+headrace.log_param("lr", 0.1)
+headrace.flush()
+said(run.info.run_id)
+headrace.log_metric("m", 1.0)
+wait_for(sys.argv[1])
+""",
+        str(world.folder / "done"),
+    )
+    eventually(lambda: first.said, "the run", 30)
+    run_id = first.said[0]
+    second = world.start(
+        uri,
+        """
+from headrace.entities import Param
+client = headrace.Client()
+client.log_batch(sys.argv[1], params=[Param(f"p{n}", "x") for n in range(30)])
+client.log_param(sys.argv[1], "lr", 0.2)
+for n in range(500):
+    client.log_metric(sys.argv[1], "n", n, step=n)
+client.set_tag(sys.argv[1], "t", "x")
+client.log_text(sys.argv[1], "hello", "notes/a.txt")
+""",
+        run_id,
+    )
+    second.succeed()
+    (world.folder / "done").touch()
+    first.succeed()
+    world.delivered(uri)
+    run = headrace.Client(uri).get_run(run_id)
+    assert run.data.params == {"lr": "0.1", **{f"p{n}": "x" for n in range(30)}}
+    assert run.data.tags["t"] == "x"
+    assert history(uri, run_id, "n") == list(range(500))
+    assert str(run.info.status) == "FINISHED"
+    assert headrace.Client(uri).list_artifacts(run_id, "notes")[0].path == "notes/a.txt"
+    (refused,) = world.refusals(uri)
+    assert (refused.what, refused.run_id) == ("parameter 'lr'", run_id)
+    assert len([line for line in second.warnings if "'lr'" in line]) == 1
+    assert first.warnings == []
+
+
+def test_an_experiment_that_is_not_there(world: World, shared_server: RunningServer) -> None:
+    uri = shared_server.url
+    program = world.start(
+        uri,
+        """
+from headrace.client import run_calls
+# As a program does that could not ask.
+run_calls._known_experiments.add((headrace.get_tracking_uri(), "987654"))
+client = headrace.Client()
+lost = client.create_run("987654").info.run_id
+client.log_metric(lost, "m", 1.0)
+client.log_text(lost, "hello", "a.txt")
+with headrace.start_run() as run:
+    headrace.log_metric("m", 1.0)
+said(lost)
+said(run.info.run_id)
+""",
+    )
+    program.succeed()
+    world.delivered(uri)
+    lost, run_id = program.said
+    assert history(uri, run_id, "m") == [1.0]
+    refused = world.refusals(uri)
+    assert sorted(each.what for each in refused) == [
+        "metric 'm'",
+        "the artifact 'a.txt'",
+        "the run itself",
+    ]
+    assert {each.run_id for each in refused} == {lost}
+    (artifact,) = (each for each in refused if "artifact" in each.what)
+    kept = next((world.home(uri) / "refused").iterdir())
+    assert kept.read_text() == "hello"
+    assert kept.name.encode() in bytes(artifact.entry)
+    assert any("experiment" in line for line in program.warnings)

@@ -180,9 +180,9 @@ class Ledger:
         now = time.time_ns() // 1_000_000
         self.note_refusal(Refusal("", "a record", reason, "UNREADABLE", now, writer, raw))
 
-    def refusals(self, since: int = 0) -> Iterator[Refusal]:
-        """What was refused, oldest first; `since` skips that many bytes of the file."""
-        for line in self._lines(REFUSED, since):
+    def refusals(self, since: int = 0, until: int | None = None) -> Iterator[Refusal]:
+        """What was refused, oldest first: all, or what lies between two bytes of the file."""
+        for line in self._lines(REFUSED, since, until):
             try:
                 yield msgspec.json.decode(line, type=Refusal)
             except msgspec.DecodeError:
@@ -220,11 +220,11 @@ class Ledger:
                 continue
             self._run_ids[found.ours] = found.theirs
 
-    def _lines(self, name: str, since: int) -> Iterator[bytes]:
+    def _lines(self, name: str, since: int, until: int | None = None) -> Iterator[bytes]:
         try:
             with open(self.folder / name, "rb") as file:
                 file.seek(since)
-                data = file.read()
+                data = file.read(-1 if until is None else until - since)
         except OSError:
             return
         yield from data.split(b"\n")[:-1]

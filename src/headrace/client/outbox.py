@@ -176,9 +176,9 @@ class Outbox:
         if left:
             self._pulse.warn(f"What is read now is not complete: {left}", "read")
 
-    def refusals(self) -> list[str]:
-        """What the server refused of this process, one line for each, not yet reported."""
-        return self._pulse.take_refusals()
+    def refusals(self, *, news: bool = False) -> list[str]:
+        """What the server refused of this process and nobody asked for yet; see Pulse."""
+        return self._pulse.take_refusals(news=news)
 
     def leftover(self) -> str | None:
         """What is not delivered and where it lies, in words; None when there is nothing."""
@@ -257,6 +257,7 @@ class _Registry:
     def __init__(self) -> None:
         self.outboxes: dict[str, Outbox] = {}
         self.lock = threading.Lock()
+        self.opened: Callable[[], None] = lambda: None
 
     def after_fork(self) -> None:
         self.lock = threading.Lock()
@@ -277,7 +278,13 @@ def outbox_for(uri: str) -> Outbox:
             found = _registry.outboxes.get(uri)
             if found is None:
                 found = _registry.outboxes[uri] = Outbox(uri)
+        _registry.opened()
     return found
+
+
+def when_opened(hook: Callable[[], None]) -> None:
+    """Call `hook` whenever this process begins to log somewhere."""
+    _registry.opened = hook
 
 
 def flush_all(timeout: float | None = None, *, patient: bool = False) -> bool:
@@ -292,7 +299,7 @@ def flush_at_exit(timeout: float | None = None) -> None:
     for outbox in list(_registry.outboxes.values()):
         with suppress(HeadraceError, OSError):
             outbox.flush(timeout)
-            for line in outbox.refusals():
+            for line in outbox.refusals(news=True):
                 _log.warning("%s", line)
             left = outbox.leftover()
             if left:

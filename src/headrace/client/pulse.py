@@ -18,7 +18,7 @@ from typing import Final
 
 from headrace import settings
 from headrace.client import sender_process
-from headrace.client.ledger import Ledger, SenderState
+from headrace.client.ledger import Ledger, Refusal, SenderState
 from headrace.client.places import without_credentials
 from headrace.journal import folder as layout
 from headrace.journal import segment
@@ -31,6 +31,7 @@ REPEAT: Final = 60.0
 SPAWN_PAUSE: Final = 5.0
 """Seconds after a sender was started before another one is."""
 _MOST_LINES: Final = 5
+_MOST_TOLD: Final = 1000
 
 
 class Pulse:
@@ -55,6 +56,7 @@ class Pulse:
         self._spawning = threading.Lock()
         self._warned_at: dict[str, float] = {}
         self._refused_read = 0
+        self._told: set[tuple[str, str]] = set()
         self._names: set[str] = set()
         self._was_away = False
 
@@ -115,25 +117,42 @@ class Pulse:
             self._warned_at[topic] = now
             _log.warning("%s", message)
 
-    def take_refusals(self) -> list[str]:
-        """What the server refused of this process since this was asked last, a line each."""
+    def take_refusals(self, *, news: bool = False) -> list[str]:
+        """What the server refused of this process since this was asked last, in a few lines.
+
+        With `news` only what was not told of before: a run that is gone refuses everything, for as
+        long as the program goes on.
+        """
         with self._lock:
             ledger = self._ledger
             if ledger is None or ledger.refused_bytes() <= self._refused_read:
                 return []
             since, self._refused_read = self._refused_read, ledger.refused_bytes()
-            found = [each for each in ledger.refusals(since) if each.writer in self._names]
+            found = [
+                each
+                for each in ledger.refusals(since, self._refused_read)
+                if each.writer in self._names
+            ]
+        new = [each for each in found if self._is_news(each) or not news]
         where = without_credentials(self._uri)
         lines = [
             f"{where} refused {each.what} of the run '{each.run_id}': {each.reason} "
             f"It is set aside in {self._home}; headrace sync shows and repeats it."
-            for each in found[:_MOST_LINES]
+            for each in new[:_MOST_LINES]
         ]
-        if len(found) > _MOST_LINES:
-            lines.append(
-                f"{where} refused {len(found) - _MOST_LINES} more; headrace sync shows all."
-            )
+        if len(new) > _MOST_LINES:
+            lines.append(f"{where} refused {len(new) - _MOST_LINES} more; headrace sync shows all.")
         return lines
+
+    def _is_news(self, refused: Refusal) -> bool:
+        """Whether a refusal of this run for this reason was not told of before."""
+        reason = (refused.run_id, refused.reason)
+        if reason in self._told:
+            return False
+        if len(self._told) >= _MOST_TOLD:
+            self._told.clear()
+        self._told.add(reason)
+        return True
 
     def count_left(self, writer: JournalWriter) -> str:
         """How much of this process's log is not delivered, in words."""
@@ -170,7 +189,7 @@ class Pulse:
                 + (f" {writer.lost:,} records did not fit and are lost." if writer.lost else ""),
                 "room",
             )
-        for line in self.take_refusals():
+        for line in self.take_refusals(news=True):
             _log.warning("%s", line)
         if settings.OFFLINE.get_bool(False) or writer.mark().is_reached():
             return

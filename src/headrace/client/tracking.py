@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from headrace import settings
-from headrace.client.outbox import flush_at_exit
+from headrace.client.outbox import flush_at_exit, when_opened
 from headrace.errors import InvalidRequest, Unavailable
 from headrace.protocol.uris import scheme_of
 from headrace.store.base import Store
@@ -171,6 +171,9 @@ def close_at_exit() -> None:
     if not _state.registered:
         _state.registered = True
         atexit.register(_close_all)
+
+
+when_opened(close_at_exit)
 
 
 def close_stores() -> None:
