@@ -20,7 +20,7 @@ from typing import Any
 from headrace.client import outbox, places
 from headrace.client.ledger import Ledger, Refusal
 from headrace.client.sender import Sender, keeps_run_ids, open_destination
-from headrace.client.sender_process import is_running
+from headrace.client.sender_process import LOG, is_running
 from tests.fixtures.child_process import start_child
 
 PRELUDE = """
@@ -190,7 +190,7 @@ class World:
             sys.stderr.write(f"--- {program.log_path.name}\n{program.printed[-5000:]}\n")
         outbox.close_outboxes()
         for home in self.journal.iterdir() if self.journal.is_dir() else ():
-            log = home / "sender.log"
+            log = home / LOG
             if log.exists():
                 sys.stderr.write(f"--- sender of {home.name}\n{log.read_text()[-5000:]}\n")
             state = Ledger(home).state()

@@ -1,7 +1,7 @@
 """What a sender leaves beside its journals for those who log, and for `headrace sync`.
 
     destination.json   the tracking URI, without credentials
-    sender.json        how the sender fares: whether the server can be reached, and if not, why
+    sender-HOST.json   how the sender fares: whether the server can be reached, and if not, why
     run-ids.jsonl      runs that the server knows under another id than we do (plain MLflow)
     refused.jsonl      what the server refused, one JSON document a line: why, and what it was
 
@@ -24,9 +24,10 @@ from msgspec import Struct
 
 from headrace.client.entries import Entry, encode
 from headrace.errors import HeadraceError
+from headrace.journal.folder import host_name
 
 DESTINATION: Final = "destination.json"
-STATE: Final = "sender.json"
+STATE: Final = f"sender-{host_name()}.json"
 RUN_IDS: Final = "run-ids.jsonl"
 REFUSED: Final = "refused.jsonl"
 

@@ -189,7 +189,7 @@ class Sender:
     def _find_streams(self) -> None:
         for folder in self.folders:
             for path in layout.writers(folder):
-                if path.name in self.streams:
+                if path.name in self.streams or not layout.may_be_read_here(path):
                     continue
                 reader = JournalReader(path)
                 # A log that vanishes or is another's meanwhile is not ours to read.

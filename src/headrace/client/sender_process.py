@@ -18,9 +18,10 @@ from msgspec import Struct
 from headrace.errors import InvalidRequest
 from headrace.journal import folder as layout
 
-LOCK: Final = "sender.lock"
-_WAKE: Final = "wake"
-_LOG: Final = "sender.log"
+_HOST: Final = layout.host_name()
+LOCK: Final = f"sender-{_HOST}.lock"
+_WAKE: Final = f"sender-{_HOST}.wake"
+LOG: Final = f"sender-{_HOST}.log"
 _LOG_BYTES: Final = 1 << 20
 LINGER: Final = 10.0
 """Seconds that a sender stays when there is nothing to do any more."""
@@ -52,7 +53,7 @@ def start(folders: Sequence[Path], uri: str) -> None:
         "PYTHONPATH": os.pathsep.join([package, *([search_path] if search_path else [])]),
         "PYTHONSAFEPATH": "1",
     }
-    with open(home / _LOG, "ab") as log:
+    with open(home / LOG, "ab") as log:
         if log.tell() > _LOG_BYTES:
             log.truncate(0)
         process = subprocess.Popen(  # noqa: S603  (our own module under our own interpreter)

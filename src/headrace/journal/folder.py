@@ -16,21 +16,43 @@ import mmap
 import os
 import secrets
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+FOREIGN_SECONDS: Final = 120.0
+"""How long another machine's log must lie untouched before it is read here."""
 ALIVE: Final = "alive"
 CLAIMED: Final = "claimed"
 PROGRESS: Final = "progress"
 _PAGE: Final = 64
 
 
+def host_name() -> str:
+    """This machine's name, as part of a file's."""
+    return "".join(c if c.isalnum() else "-" for c in socket.gethostname())[:40]
+
+
 def new_writer_name() -> str:
     """A name that no other process has: host, process, chance."""
-    host = "".join(c if c.isalnum() or c == "-" else "-" for c in socket.gethostname())[:40]
-    return f"{host}-{os.getpid()}-{secrets.token_hex(4)}"
+    return f"{host_name()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def may_be_read_here(log: Path) -> bool:
+    """Whether a log is this machine's, or one of another's that nobody has touched for a while.
+
+    On a disk that machines share, one does not see at once what another writes to a mapped file,
+    and could take a log for finished that is not.
+    """
+    if log.name.rsplit("-", 2)[0] == host_name():
+        return True
+    try:
+        touched = max(entry.stat().st_mtime for entry in os.scandir(log))
+    except (OSError, ValueError):
+        return False
+    return time.time() - touched > FOREIGN_SECONDS
 
 
 def writers(journal: Path) -> list[Path]:
@@ -99,8 +121,9 @@ class Progress:
     def __init__(self, folder: Path, *, create: bool = False) -> None:
         descriptor = os.open(folder / PROGRESS, os.O_RDWR | (os.O_CREAT if create else 0), 0o600)
         try:
-            if create:
-                os.write(descriptor, bytes(_PAGE))
+            if create or os.fstat(descriptor).st_size < _PAGE:
+                # A power cut can leave it empty; then everything is sent again, which is harmless.
+                os.pwrite(descriptor, bytes(_PAGE), 0)
             self._map = mmap.mmap(descriptor, _PAGE)
         finally:
             os.close(descriptor)
@@ -124,12 +147,11 @@ class Progress:
 def remove(folder: Path) -> None:
     """Remove the folder of a log with all in it; what cannot be removed stays."""
     for below, folders, files in os.walk(folder, topdown=False):
-        for name in files:
+        for name in (*files, *folders):
+            path = os.path.join(below, name)
+            is_folder = name in folders and not os.path.islink(path)
             with suppress(OSError):
-                os.unlink(os.path.join(below, name))
-        for name in folders:
-            with suppress(OSError):
-                os.rmdir(os.path.join(below, name))
+                os.rmdir(path) if is_folder else os.unlink(path)
     with suppress(OSError):
         folder.rmdir()
 
