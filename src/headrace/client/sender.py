@@ -25,6 +25,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from headrace import settings
 from headrace.artifacts.open import ArtifactPlace, default_artifact_root, open_artifacts
 from headrace.client.delivery import Delivery, NotThereYet
 from headrace.client.ledger import Ledger, SenderState
@@ -54,6 +55,8 @@ FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 30.0
 SHORTEST_PAUSE: Final = 0.2
 """Seconds between two attempts when somebody waits for the second."""
+REQUEST_SECONDS: Final = 30.0
+"""Seconds that one request may take: a server that hangs is noticed by then."""
 PATIENCE: Final = 600.0
 """Seconds that a sender goes on trying when all who logged are dead; the next one goes on."""
 INSISTS_AFTER: Final = 8
@@ -349,7 +352,8 @@ def open_destination(uri: str) -> Store:
         from headrace.store.rest import store_over
         from headrace.transport import Transport
 
-        return store_over(Transport(uri, max_retries=0))
+        timeout = min(REQUEST_SECONDS, settings.HTTP_TIMEOUT.get_float(REQUEST_SECONDS))
+        return store_over(Transport(uri, timeout=timeout, max_retries=0))
     from headrace.store.open import open_store
 
     return open_store(uri, artifact_root=str(default_artifact_root(uri)))
