@@ -11,8 +11,10 @@ from typing import Any, Final
 
 from headrace.client.autolog.checkpoints import CheckpointOptions
 from headrace.client.autolog.library import Library
+from headrace.client.autolog.lightning_watcher import watcher_class
 from headrace.client.autolog.patching import Call, patch
 from headrace.client.autolog.recording import Recorder
+from headrace.client.client import Client
 from headrace.errors import InvalidRequest
 
 _MODE: Final = "Mode"
@@ -119,15 +121,19 @@ def _test(call: Call) -> Generator[None, Any, None]:
 
 
 def _watcher(trainer: Any, log: Recorder | None) -> Any:
-    from headrace.client.autolog.lightning_watcher import watcher_class
-
     # The trainer's class may be one that the user derived from Lightning's.
     package = next(
         name
         for name in ("lightning.pytorch", "pytorch_lightning")
         if name in sys.modules and isinstance(trainer, sys.modules[name].Trainer)
     )
-    return watcher_class(package)(log, LIBRARY.options)
+    return watcher_class(package)(log, LIBRARY, LIBRARY.options, _revived)
+
+
+def _revived(package: str, where: tuple[str, str] | None, options: LightningOptions) -> Any:
+    """The callback in another process, logging to the same run."""
+    log = None if where is None else Recorder(Client(where[0]), where[1], LIBRARY)
+    return watcher_class(package)(log, LIBRARY, options, _revived)
 
 
 def _summary(trainer: Any) -> str:

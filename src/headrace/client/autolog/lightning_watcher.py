@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from headrace.client.autolog.checkpoints import Checkpoints
+from headrace.client.autolog.library import Library
 from headrace.client.autolog.recording import Recorder
 
 
@@ -17,27 +18,36 @@ def watcher_class(package: str) -> Any:
     callbacks = importlib.import_module(f"{package}.callbacks")
 
     # A Checkpoint, for those are called last: after what the module logs at the end of an epoch.
-    class Watcher(_Following, callbacks.Checkpoint):  # type: ignore[misc, name-defined]  # only known when it runs
+    class Watcher(Following, callbacks.Checkpoint):  # type: ignore[misc, name-defined]  # only known when it runs
         def __reduce__(self) -> tuple[Any, ...]:
             """To a process that Lightning starts, where the recorder is made anew."""
             log = self.log_to
             where = None if log is None else (log.client.tracking_uri, log.run_id)
-            return _revived, (package, where, self.options)
+            return self.revive, (package, where, self.options)
 
     return Watcher
 
 
-class _Following:
+class Following:
     """Logs what a trainer's module logs.
 
     Each process of a training has one and asks for the same metrics at the same time, for to
-    compute them may take all processes; `log_to` is None in those that do not log.
+    compute them may take all processes; `log_to` is None in those that do not log. `revive` makes
+    the callback in a process that Lightning starts, of what `__reduce__` gives.
     """
 
-    def __init__(self, log_to: Recorder | None, options: Any) -> None:
+    def __init__(
+        self,
+        log_to: Recorder | None,
+        library: Library[Any],
+        options: Any,
+        revive: Callable[..., Any],
+    ) -> None:
         super().__init__()
         self.log_to = log_to
+        self.library = library
         self.options = options
+        self.revive = revive
         self._of_steps: set[str] = set()
         self._of_epochs: set[str] = set()
         self._logged: dict[str, Any] = {}
@@ -48,9 +58,9 @@ class _Following:
         """Log the optimizers, which are known by now, and when the training is to stop early."""
         if self.log_to is None or not trainer.is_global_zero:
             return
-        with _guard("the optimizer"):
+        with self.library.guard("the optimizer"):
             self.log_to.params(_optimizer_params(trainer.optimizers))
-        with _guard("early stopping"):
+        with self.library.guard("early stopping"):
             for stopping in trainer.early_stopping_callbacks[:1]:
                 self.log_to.params(_stopping_params(stopping))
 
@@ -58,7 +68,7 @@ class _Following:
         """Log whether the training was stopped early."""
         if self.log_to is None or not trainer.is_global_zero:
             return
-        with _guard("early stopping"):
+        with self.library.guard("early stopping"):
             for stopping in trainer.early_stopping_callbacks[:1]:
                 self.log_to.metrics(_stopping_metrics(stopping))
 
@@ -70,32 +80,32 @@ class _Following:
         self._last_step = step
         every = self.options.log_every_n_step
         if every is not None and (not self._of_steps or step % every == 0):
-            with _guard("the metrics of a step"):
+            with self.library.guard("the metrics of a step"):
                 metrics = trainer.callback_metrics
                 found = {name for name in metrics if f"{name}_step" not in metrics}
                 self._of_steps |= found - self._of_epochs
                 if step % every == 0:
                     self._log(trainer, metrics, self._of_steps, step - 1)
-        with _guard("a checkpoint"):
+        with self.library.guard("a checkpoint"):
             if self._checkpoints.due_at_batch(step):
                 self._offer(trainer, f"global_step_{step}")
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         """Note which metrics are of the validation, and so not of steps."""
         if not trainer.sanity_checking and self.options.log_every_n_step is not None:
-            with _guard("the metrics of the validation"):
+            with self.library.guard("the metrics of the validation"):
                 self._of_epochs |= set(trainer.callback_metrics) - self._of_steps
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Log what has been computed in this epoch, if it is its turn."""
         epoch = trainer.current_epoch
-        with _guard("the metrics of an epoch"):
+        with self.library.guard("the metrics of an epoch"):
             metrics = trainer.callback_metrics
             if self.options.log_every_n_step is not None:
                 self._of_epochs |= set(metrics) - self._of_steps
             if (epoch + 1) % self.options.log_every_n_epoch == 0:
                 self._log(trainer, metrics, set(metrics) - self._of_steps, epoch)
-        with _guard("a checkpoint"):
+        with self.library.guard("a checkpoint"):
             if self._checkpoints.due_at_epoch:
                 self._offer(trainer, f"epoch_{epoch}")
 
@@ -126,15 +136,6 @@ class _Following:
         )
 
 
-def _revived(package: str, where: tuple[str, str] | None, options: Any) -> Any:
-    """The callback in another process, logging to the same run."""
-    from headrace.client.autolog.lightning import LIBRARY
-    from headrace.client.client import Client
-
-    log = None if where is None else Recorder(Client(where[0]), where[1], LIBRARY)
-    return watcher_class(package)(log, options)
-
-
 def _optimizer_params(optimizers: Any) -> dict[str, Any]:
     """Name and defaults of each optimizer; those after the first have a number in front."""
     params: dict[str, Any] = {}
@@ -158,9 +159,3 @@ def _stopping_metrics(stopping: Any) -> dict[str, Any]:
     if stopping.wait_count >= stopping.patience:
         metrics["stopped_epoch"] = stopping.stopped_epoch
     return metrics
-
-
-def _guard(what: str) -> Any:
-    from headrace.client.autolog.lightning import LIBRARY
-
-    return LIBRARY.guard(what)

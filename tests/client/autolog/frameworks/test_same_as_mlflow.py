@@ -80,15 +80,17 @@ def _params(run: dict[str, Any], library: str) -> dict[str, str]:
 
 
 def _metrics(run: dict[str, Any]) -> dict[str, Any]:
-    """Points by key, without times, the order of points, and what differs on purpose.
+    """Points by key, without times, order and repetitions, and what differs on purpose.
 
     MLflow puts `validation_*` of all epochs at step 0, and says that Lightning went back to an
     epoch, which it never does.
     """
     return {
         key: sorted(
-            (0 if key.startswith("validation_") else step, round(value, 4))
-            for step, value in points
+            {
+                (0 if key.startswith("validation_") else step, round(value, 4))
+                for step, value in points
+            }
         )
         for key, points in run["metrics"].items()
         if not key.endswith(TIMES) and key != "restored_epoch"

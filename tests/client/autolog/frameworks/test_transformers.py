@@ -80,7 +80,8 @@ def test_what_the_trainer_logs_is_logged(
         if name != "step"
     ]
     stored = [(name, *point) for name, points in run.metrics.items() for point in points]
-    assert sorted(said) == sorted(stored)
+    # The same value of one millisecond is one point.
+    assert set(said) == set(stored)
     assert run.steps("loss") == [2, 4, 6, 8]
     assert run.steps("eval_loss") == [4, 8]
     assert run.steps("total_flos") == [8]
