@@ -147,6 +147,16 @@ class Unavailable(HeadraceError):
     http_status = 503
 
 
+def is_servers_fault(error: HeadraceError) -> bool:
+    """Whether the server cannot answer now, rather than that it has answered no.
+
+    It is away, busy or broken, or something else answers in its place.
+    """
+    if isinstance(error, Unavailable | TooManyRequests | EndpointNotFound):
+        return True
+    return type(error) is HeadraceError
+
+
 def error_from_code(code: str, message: str, http_status: int) -> HeadraceError:
     """The exception that an answer with this error code and status stands for."""
     family = _BY_CODE.get(code) or _BY_STATUS.get(http_status, HeadraceError)

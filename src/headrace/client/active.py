@@ -27,7 +27,7 @@ from headrace.client.experiment import current_choice
 from headrace.client.outbox import flush_at_exit
 from headrace.client.run import started_run_info
 from headrace.client.values import mapping
-from headrace.errors import HeadraceError, InvalidRequest, NotFound, Unavailable
+from headrace.errors import HeadraceError, InvalidRequest, NotFound, is_servers_fault
 from headrace.protocol.runs import NOTE_TAG, PARENT_RUN_TAG, RunInfo, RunStatus
 from headrace.protocol.wire import Tag
 
@@ -185,7 +185,9 @@ def _run_id_from_environment() -> str | None:
 def _resume(client: Client, run_id: str, experiment_id: str | None, tags: Mapping[str, Any]) -> Run:
     try:
         run = _found(client, run_id)
-    except Unavailable as error:
+    except HeadraceError as error:
+        if not is_servers_fault(error):
+            raise
         # It is there, or it will be: what is logged to it is kept until then.
         _log.warning("The run '%s' is resumed unseen: %s", run_id, error)
         client.update_run(run_id, RunStatus.RUNNING.value)
@@ -246,7 +248,9 @@ def _check_parent(client: Client, parent_run_id: str) -> None:
         return
     try:
         parent = client.get_run(parent_run_id)
-    except Unavailable:
+    except HeadraceError as error:
+        if not is_servers_fault(error):
+            raise
         return  # it is for the server to say, when it is back
     if parent.info.lifecycle_stage != "active":
         raise InvalidRequest(f"The parent run '{parent_run_id}' is deleted: restore it first.")

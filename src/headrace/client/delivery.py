@@ -30,9 +30,8 @@ from headrace.errors import (
     InvalidRequest,
     NotFound,
     PermissionDenied,
-    TooManyRequests,
     Unauthenticated,
-    Unavailable,
+    is_servers_fault,
 )
 from headrace.journal.segment import Record
 from headrace.protocol import limits
@@ -54,9 +53,7 @@ _MOST_RUNS: Final = 10_000
 
 def is_passing(error: HeadraceError) -> bool:
     """Whether the same request may succeed later."""
-    if isinstance(error, Unavailable | TooManyRequests | Unauthenticated | EndpointNotFound):
-        return True
-    return type(error) is HeadraceError
+    return isinstance(error, Unauthenticated) or is_servers_fault(error)
 
 
 class NotThereYet(Exception):

@@ -13,7 +13,7 @@ from headrace.client.entities import Experiment
 from headrace.client.experiment_calls import ExperimentCalls
 from headrace.client.run_calls import ChosenExperiment
 from headrace.client.values import checked, every_page
-from headrace.errors import AlreadyExists, InvalidRequest, Unavailable
+from headrace.errors import AlreadyExists, HeadraceError, InvalidRequest, is_servers_fault
 from headrace.protocol.experiments import DEFAULT_EXPERIMENT_ID, CreateExperiment
 from headrace.store.base import Store
 
@@ -43,7 +43,9 @@ def set_experiment(
     uri = tracking.get_tracking_uri()
     try:
         experiment = _look_up(uri, experiment_name, experiment_id)
-    except Unavailable as error:
+    except HeadraceError as error:
+        if not is_servers_fault(error):
+            raise
         tracking.note_away(uri)
         return _choose_unseen(uri, experiment_name, experiment_id, error)
     if experiment.lifecycle_stage != "active":
@@ -164,7 +166,7 @@ class QuickExperiments(ExperimentCalls):
 
 
 def _choose_unseen(
-    uri: str, name: str | None, experiment_id: str | None, error: Unavailable
+    uri: str, name: str | None, experiment_id: str | None, error: HeadraceError
 ) -> Experiment:
     """Choose an experiment that the server could not be asked for."""
     _chosen[uri] = ChosenExperiment(experiment_id if name is None else None, name)

@@ -13,7 +13,7 @@ from headrace.client.entities import PagedList, Run, RunData, by_key, run_from_w
 from headrace.client.entries import InputsLogged, Logged, OutputsLogged, RunCreated, RunUpdated
 from headrace.client.run import LogOperation, operation, started_run_info
 from headrace.client.values import batches, checked, identifier, whole
-from headrace.errors import InvalidRequest, Unavailable
+from headrace.errors import HeadraceError, InvalidRequest, is_servers_fault
 from headrace.protocol import datasets, metrics, runs
 from headrace.protocol.experiments import DEFAULT_EXPERIMENT_ID, ExperimentRef
 from headrace.protocol.random_names import random_name
@@ -304,7 +304,9 @@ class RunCalls(Connection):
             experiment = store.experiments.get(
                 ExperimentRef(experiment_id=experiment_id)
             ).experiment
-        except Unavailable:
+        except HeadraceError as error:
+            if not is_servers_fault(error):
+                raise
             tracking.note_away(self._tracking_uri)
             return
         if experiment.lifecycle_stage != "active":
