@@ -13,6 +13,7 @@ from headrace.cli.options import json_option
 from headrace.cli.progress import progress
 
 if TYPE_CHECKING:
+    from headrace.sync.journals import Sent
     from headrace.sync.outcome import Outcome
 
 _SHOWN_PROBLEMS = 20
@@ -120,15 +121,22 @@ def _send(
             }
         )
     else:
-        what = "would be sent" if dry_run else "sent"
-        click.echo(
-            f"{sent.journals:,} journals {what}"
-            + ("" if dry_run else f": {sent.runs:,} runs, {sent.points:,} points of metrics")
-        )
+        _print_sent(sent, dry_run)
         _print_problems([f"Note: {text}" for text in sent.notes])
         _print_problems([f"Refused: {each.what}: {each.why}" for each in sent.problems])
     if sent.problems:
         raise click.exceptions.Exit(1)
+
+
+def _print_sent(sent: Sent, dry_run: bool) -> None:
+    if not (sent.journals or sent.runs or sent.points):
+        click.echo("There is nothing to send.")
+    elif dry_run:
+        click.echo(f"{sent.journals:,} journals would be sent.")
+    else:
+        click.echo(
+            f"Sent {sent.journals:,} journals: {sent.runs:,} runs, {sent.points:,} points."
+        )
 
 
 def _print_problems(lines: list[str]) -> None:

@@ -73,6 +73,8 @@ class Pulse:
                 self._home = first if os.access(first, os.W_OK) else folder.parent
                 self._ledger = Ledger(self._home)
                 self._refused_read = self._ledger.refused_bytes()
+                with suppress(OSError):  # then headrace sync has to be told
+                    self._ledger.note_destination(without_credentials(self._uri))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="headrace", daemon=True)
                 with suppress(RuntimeError):  # the interpreter is on its way out
@@ -224,8 +226,6 @@ class Pulse:
                 return
             self._spawned_at = time.monotonic()
             try:
-                assert self._ledger is not None
-                self._ledger.note_destination(without_credentials(self._uri))
                 sender_process.start([home, *(p for p in self._places if p != home)], self._uri)
             except (OSError, subprocess.SubprocessError) as error:
                 self.warn(
