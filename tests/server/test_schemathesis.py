@@ -16,7 +16,7 @@ from schemathesis.core.transport import Response as SchemathesisResponse
 
 from tests.server.live import Live, live_server
 
-EXAMPLES = 3
+EXAMPLES = 5
 """Requests for each operation in the quick tests."""
 MANY_EXAMPLES = 60
 

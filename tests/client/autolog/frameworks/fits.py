@@ -1,7 +1,6 @@
 """Trainings that are logged by MLflow or by Headrace, as this program's first argument says.
 
-Prints what was logged as JSON. The other arguments: the tracking URI, and a folder of packages to
-find MLflow in.
+Prints what was logged as JSON. The second argument is the tracking URI.
 """
 
 from __future__ import annotations
@@ -15,22 +14,20 @@ import warnings
 from dataclasses import asdict
 from typing import Any
 
-sys.path.append(sys.argv[3])
+import keras
+import lightgbm as lgb
+import pytorch_lightning
+import torch
+import transformers
+import xgboost as xgb
+from sklearn.datasets import load_iris
+
+from tests.client.autolog.frameworks.logged import logged_runs
+
+WHOSE = sys.argv[1]
 warnings.simplefilter("ignore")
 for name in ("mlflow", "alembic", "lightning.pytorch", "pytorch_lightning"):
     logging.getLogger(name).setLevel(logging.ERROR)
-
-import keras  # noqa: E402 - after the path is set, as all below
-import lightgbm as lgb  # noqa: E402
-import pytorch_lightning  # noqa: E402
-import torch  # noqa: E402
-import transformers  # noqa: E402
-import xgboost as xgb  # noqa: E402
-from sklearn.datasets import load_iris  # noqa: E402
-
-from tests.client.autolog.frameworks.logged import logged_runs  # noqa: E402
-
-WHOSE = sys.argv[1]
 tracking = importlib.import_module(WHOSE)
 tracking.set_tracking_uri(sys.argv[2])
 torch.set_num_threads(1)
