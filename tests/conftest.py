@@ -110,14 +110,3 @@ def mlflow_python() -> Path:
     if not python.exists():
         pytest.fail("no .bench/mlflow: make mlflow-env makes it, make test-all does so first")
     return python
-
-
-@pytest.fixture(scope="session")
-def frameworks_python() -> Path:
-    """The interpreter of the environment that holds what autologging follows, and Headrace."""
-    python = ROOT / ".bench" / "frameworks" / "bin" / "python"
-    if not python.exists():
-        pytest.fail(
-            "no .bench/frameworks: make frameworks-env makes it, make test-all does so first"
-        )
-    return python
