@@ -18,6 +18,7 @@ before it. The length is written after the rest, so a reader beside a writer see
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import struct
@@ -39,6 +40,9 @@ NUMBER: Final = struct.Struct("<I")
 OVERHEAD: Final = RECORD.size + NUMBER.size
 """Bytes that a record takes besides its body."""
 _LARGEST: Final = 2**30
+_UNFINISHED: Final = "begun"
+_HOP: Final = 64 * 1024
+"""Bytes that are read at a time where only the lengths of records matter."""
 
 
 class Record(NamedTuple):
@@ -57,28 +61,43 @@ def file_name(position: int) -> str:
 def create(folder: Path, position: int, size: int) -> mmap.mmap:
     """A new segment in memory, its place on disk reserved. Raises OSError (disk full, …).
 
-    Reserving matters: writing to a mapped file on a full disk would kill the process.
+    Reserving matters: writing to a mapped file on a full disk would kill the process. It has its
+    name once it has its header: a reader may look at any moment.
     """
-    path = folder / file_name(position)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    begun = folder / _UNFINISHED
+    descriptor = os.open(begun, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         _reserve(descriptor, size)
         view = mmap.mmap(descriptor, size)
+        view[: HEADER.size] = HEADER.pack(MAGIC, HEADER.size, position)
+        begun.rename(folder / file_name(position))
     except OSError:
-        path.unlink(missing_ok=True)
+        begun.unlink(missing_ok=True)
         raise
     finally:
         os.close(descriptor)
-    view[: HEADER.size] = HEADER.pack(MAGIC, HEADER.size, position)
     return view
 
 
 def _reserve(descriptor: int, size: int) -> None:
     if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(descriptor, 0, size)
-        return
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+            return
+        except OSError as error:
+            if error.errno not in {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}:
+                raise  # else this file system cannot, and zeros take the room as well
     while size > 0:
         size -= os.write(descriptor, bytes(min(size, 1 << 20)))
+
+
+def save_to_disk(path: Path) -> None:
+    """Return when what a segment (or folder) holds now survives a power cut. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class Damaged(Exception):
@@ -103,6 +122,7 @@ class SegmentReader:
             self.close()
             raise
         self._names: dict[int, bytes] = {0: b""}
+        self._tail = self._at
         self.full = False
 
     @property
@@ -152,13 +172,13 @@ class SegmentReader:
             payload = data[at + RECORD.size : stop]
             if crc32(payload) != checksum or length < NUMBER.size:
                 return None
+            record = self._record(payload, self.start + start + stop)
             at = stop
             self._at = start + at
-            record = self._record(payload)
             if record is not None:
                 yield record
 
-    def _record(self, payload: bytes) -> Record | None:
+    def _record(self, payload: bytes, end: int) -> Record | None:
         number = int.from_bytes(payload[:4], "little")
         body = payload[4:]
         if number & DECLARES:
@@ -166,44 +186,25 @@ class SegmentReader:
             return None
         if number not in self._names:
             raise Damaged(f"{self.path.name} has a record under a name that it never declared")
-        return Record(self.start + self._at, self._names[number], body)
+        return Record(end, self._names[number], body)
 
     def tail(self) -> int:
-        """The position after the last record that is there, found without reading bodies."""
-        at = self._at
-        while self.size - at >= RECORD.size:
-            head = os.pread(self._descriptor, NUMBER.size, at)
-            length = int.from_bytes(head, "little")
-            if length == FULL:
-                return self.end
-            if length == 0 or length > self.size - at - RECORD.size:
-                break
-            at += RECORD.size + length
-        return int(self.start + at)
-
-    def is_full_at(self, position: int) -> bool:
-        """Whether there is no record after `position`: at most the mark that says so."""
-        at = position - self.start
-        if at >= self.size - RECORD.size:
-            return True
-        if at < HEADER.size:
-            return False
-        head = os.pread(self._descriptor, NUMBER.size, at)
-        return int.from_bytes(head, "little") == FULL
-
-    def torn_bytes(self) -> int:
-        """How many bytes after the end are not zero: the rest of a record that was cut off."""
-        if self.full:
-            return 0
-        rest = os.pread(self._descriptor, self.size - self._at, self._at)
-        return len(rest.rstrip(b"\0"))
-
-    def save_to_disk(self) -> None:
-        """Return when what was written so far survives a power cut."""
-        if hasattr(os, "fdatasync"):
-            os.fdatasync(self._descriptor)
-        else:
-            os.fsync(self._descriptor)
+        """The position after the last record that is there, by the lengths of the records alone."""
+        self._tail = max(self._tail, self._at)
+        while self.size - self._tail >= RECORD.size:
+            data = os.pread(self._descriptor, _HOP, self._tail)
+            room = self.size - self._tail - RECORD.size
+            at = 0
+            while len(data) - at >= RECORD.size:
+                (length,) = NUMBER.unpack_from(data, at)
+                if length == FULL:
+                    return self.end
+                if length == 0 or length > room - at:
+                    self._tail += at
+                    return int(self.start + self._tail)
+                at += RECORD.size + length
+            self._tail += at
+        return int(self.start + self._tail)
 
     def close(self) -> None:
         """Let go of the file; it stays where it is."""

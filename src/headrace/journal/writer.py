@@ -121,10 +121,13 @@ class JournalWriter:
                 self._append_slowly(body, name)
                 return
             payload = number + body
+            checksum = crc32(payload)
             view = self._view
             view[at + _RECORD_SIZE : end] = payload  # type: ignore[index]  # open: there is room
-            _pack_record(view, at, length, crc32(payload))  # type: ignore[arg-type]  # as above
+            # In this order, with nothing between that a KeyboardInterrupt could come in: either
+            # there is a record and the next one follows it, or neither.
             self._at = end
+            _pack_record(view, at, length, checksum)  # type: ignore[arg-type]  # as above
 
     def settle(self) -> bool:
         """Move what is held in memory to the log; whether all of it is there."""
@@ -207,9 +210,10 @@ class JournalWriter:
         at, view = self._at, self._view
         end = at + _RECORD_SIZE + len(payload)
         assert view is not None
+        length, checksum = len(payload), crc32(payload)
         view[at + _RECORD_SIZE : end] = payload
-        _pack_record(view, at, len(payload), crc32(payload))
-        self._at = end
+        self._at = end  # see `append`
+        _pack_record(view, at, length, checksum)
 
     def _next_segment(self, needed: int, spelled: bytes | None) -> bool:
         """Have room for a record in a new segment, or in a new log; False when there is none."""
