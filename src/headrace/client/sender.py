@@ -185,6 +185,8 @@ class Sender:
         self._save_to_disk()
         for name, stream in list(self.streams.items()):
             if stream.is_finished():
+                if stream.reader.damage:
+                    self.ledger.note_unreadable(name, b"", stream.reader.damage)
                 stream.remove()
                 del self.streams[name]
         return moved
