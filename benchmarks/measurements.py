@@ -47,6 +47,11 @@ class Effort:
     artifact_bytes: int
     peer_artifact_bytes: int
     imports: int
+    sdk_calls: int
+    sdk_peer_calls: int
+    sdk_points: int
+    sdk_peer_points: int
+    sdk_calls_away: int
 
     @property
     def text(self) -> str:
@@ -58,7 +63,8 @@ class Effort:
             f"a QUICK run: {rounds} of {self.seconds:g} s a figure, "
             f"{self.large_search_runs:,} runs instead of {FULL.large_search_runs:,}, "
             f"{self.storage_points:,} points instead of {FULL.storage_points:,}, "
-            f"{self.artifact_bytes >> 20} MiB instead of {FULL.artifact_bytes >> 20}"
+            f"{self.artifact_bytes >> 20} MiB instead of {FULL.artifact_bytes >> 20}, "
+            f"{self.sdk_points:,} points through the SDK instead of {FULL.sdk_points:,}"
         )
 
 
@@ -72,6 +78,11 @@ FULL = Effort(
     artifact_bytes=1 << 30,
     peer_artifact_bytes=1 << 28,
     imports=5,
+    sdk_calls=200_000,
+    sdk_peer_calls=2_000,
+    sdk_points=1_000_000,
+    sdk_peer_points=20_000,
+    sdk_calls_away=40_000,
 )
 QUICK = Effort(
     rounds=1,
@@ -83,6 +94,11 @@ QUICK = Effort(
     artifact_bytes=1 << 27,
     peer_artifact_bytes=1 << 26,
     imports=2,
+    sdk_calls=5_000,
+    sdk_peer_calls=200,
+    sdk_points=50_000,
+    sdk_peer_points=1_000,
+    sdk_calls_away=2_000,
 )
 
 

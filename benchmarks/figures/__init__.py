@@ -12,6 +12,9 @@ from benchmarks.figures import (
     log_metric,
     page,
     postgresql,
+    sdk_away,
+    sdk_call,
+    sdk_points,
     search,
     search_100k,
     storage,
@@ -32,5 +35,8 @@ ALONE: tuple[LoneFigure, ...] = (
     search_100k.FIGURE,
     storage.FIGURE,
     import_cost.FIGURE,
+    sdk_call.FIGURE,
+    sdk_points.FIGURE,
+    sdk_away.FIGURE,
     artifact.FIGURE,
 )
