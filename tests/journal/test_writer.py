@@ -227,7 +227,7 @@ def test_the_next_place_stands_in_for_one_that_fails(tmp_path: Path) -> None:
     log = JournalWriter([tmp_path / "file" / "below", tmp_path / "memory"], spell)
     log.append(b"x")
     assert log.open().parent == tmp_path / "memory"
-    assert log.trouble is None
+    assert isinstance(log.trouble, NotADirectoryError)
     assert read_all(log.open()) == [(b"", b"x")]
     log.close()
 
@@ -271,10 +271,10 @@ def test_settling_is_enough(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_pause")
 def test_what_is_held_is_bounded_and_what_did_not_fit_is_counted(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    log = JournalWriter([tmp_path / "file" / "journal"], spell, held_bytes=1000)
+    log = JournalWriter([tmp_path / "file" / "journal"], spell, held_bytes=2640)
     for _ in range(200):
         log.append(bytes(88))
-    assert log.held == 10
+    assert log.held == 10  # with what Python needs to hold them
     assert log.lost == 190
 
 

@@ -29,6 +29,8 @@ from headrace.protocol.runs import LogBatch
 
 _log: Final = logging.getLogger("headrace")
 DEFAULT_FLUSH_SECONDS: Final = 30.0
+MEMORY_BYTES: Final = 256 * 1024 * 1024
+"""Most bytes of logs that are kept in memory while the disk has no room for them."""
 REMEMBERED_RUNS: Final = 1000
 """Runs whose parameters are remembered, so that a changed one is refused at once."""
 _pack_point: Final = entries.POINT.pack
@@ -42,7 +44,13 @@ class Outbox:
         self.places = places.journal_places(uri)
         self._pulse = Pulse(uri, self.places)
         self._ledger = Ledger(self.places[0])
-        self._writer = JournalWriter(self.places, entries.spell_series, opened=self._opened)
+        self._writer = JournalWriter(
+            self.places,
+            entries.spell_series,
+            opened=self._opened,
+            stuck=self._pulse.begin,
+            bounds=dict.fromkeys(self.places[1:], MEMORY_BYTES),
+        )
         self._pulse.watch(self._writer)
         self._append = self._writer.append
         self._params: dict[str, dict[str, str]] = {}
@@ -145,7 +153,7 @@ class Outbox:
     @property
     def is_empty(self) -> bool:
         """Whether all that this process logged has been delivered."""
-        return self._writer.folder is None or self._writer.mark().is_reached()
+        return self._writer.mark().is_reached()
 
     def flush(self, timeout: float | None = None, *, patient: bool = False) -> bool:
         """Return when all that this process logged is stored; False when it is not in time.
@@ -153,8 +161,7 @@ class Outbox:
         Seconds by default from the setting FLUSH_TIMEOUT. When the server turns out to be away,
         only a `patient` call waits on.
         """
-        if self._writer.folder is None and not self._writer.held:
-            return True
+        self._pulse.look_after_log()
         self._writer.settle()
         mark = self._writer.mark()
         if mark.is_reached():
@@ -187,12 +194,20 @@ class Outbox:
         count = self._pulse.count_left(self._writer)
         where = self._writer.folder
         reason = self._pulse.reason()
-        return (
-            f"{count} of this program have not reached {places.without_credentials(self.uri)} "
-            f"yet{f' ({reason})' if reason else ''}. They are kept in {where}. They are sent by "
-            "the next program that logs there, or by: headrace sync "
-            f"{where.parent if where else ''} {places.without_credentials(self.uri)}"
-        )
+        goal = places.without_credentials(self.uri)
+        said = f"{count} of this program have not reached {goal} yet"
+        said += f" ({reason})." if reason else "."
+        if where is not None:
+            said += (
+                f" They are kept in {where}. They are sent by the next program that logs there, "
+                f"or by: headrace sync {where.parent} {goal}"
+            )
+        if self._writer.held:
+            said += (
+                f" There is no room in {self.places[0]} for {self._writer.held:,} of them: they "
+                "are lost when the program ends."
+            )
+        return said
 
     def close(self) -> None:
         """Let go of the log; what is in it goes on its way."""

@@ -75,6 +75,11 @@ class Pulse:
                 self._refused_read = self._ledger.refused_bytes()
                 with suppress(OSError):  # then headrace sync has to be told
                     self._ledger.note_destination(without_credentials(self._uri))
+        self.begin()
+
+    def begin(self) -> None:
+        """Start the thread, if it does not run yet."""
+        with self._lock:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="headrace", daemon=True)
                 with suppress(RuntimeError):  # the interpreter is on its way out
@@ -84,6 +89,17 @@ class Pulse:
         """End the thread, soon."""
         self._stopped = True
         self._awake.set()
+
+    def look_after_log(self) -> None:
+        """Make the log of this process anew where somebody removed it."""
+        writer = self._writer
+        with suppress(OSError):  # there is no room for it: it goes on where it is
+            if writer is not None and writer.rescue():
+                self.warn(
+                    f"Somebody removed this program's journal from {self._places[0]}. It is begun "
+                    f"anew in {writer.folder}; values that had left memory may be lost.",
+                    "removed",
+                )
 
     def wait_for(self, mark: Mark, timeout: float, *, patient: bool) -> bool:
         """Return when everything up to `mark` is delivered; False when it is not in time."""
@@ -184,10 +200,11 @@ class Pulse:
         assert writer is not None
         if writer.held:
             writer.settle()
+        self.look_after_log()
         if writer.trouble is not None:
             self.warn(
                 f"There is no room for the journal in {self._places[0]} ({writer.trouble}): what "
-                f"is logged is held in memory, up to 64 MiB."
+                f"is logged is held in memory until it is sent, and no more than has room there."
                 + (f" {writer.lost:,} records did not fit and are lost." if writer.lost else ""),
                 "room",
             )

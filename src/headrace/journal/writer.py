@@ -12,13 +12,15 @@ with its first record.
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 from zlib import crc32
@@ -30,9 +32,14 @@ HELD_BYTES: Final = 64 * 1024 * 1024
 """Most bytes that are held in memory while there is no place on disk."""
 RETRY_SECONDS: Final = 1.0
 """How long after a segment could not be begun the next try is made."""
+_HELD_OVERHEAD: Final = 176
+"""Bytes of memory that a held record takes besides its body: its objects."""
+_PIECE: Final = 500
+"""Held records that are moved to the log at a time, so that nobody waits for all of them."""
 
-_pack_record = segment.RECORD.pack_into
+_pack_record = segment.RECORD.pack
 _RECORD_SIZE: Final = segment.RECORD.size
+_MARK_OF_FULL: Final = segment.RECORD.pack(segment.FULL, 0)
 _MOST_NAMES: Final = 2**20
 
 
@@ -53,7 +60,8 @@ class JournalWriter:
     Safe to use from any thread. `spell` turns a name, which may be anything hashable, into the
     bytes that are declared; what it raises, the first `append` under that name raises. Nothing
     touches the disk before the first record, or `open`. `opened` is called with the folder of each
-    new log, under the writer's lock: it must not append.
+    new log, under the writer's lock: it must not append; `stuck` when there is no place for one.
+    `bounds` gives the most bytes that all logs in a place may take together.
     """
 
     def __init__(
@@ -62,12 +70,16 @@ class JournalWriter:
         spell: Callable[[Hashable], bytes],
         *,
         opened: Callable[[Path], None] = lambda _: None,
+        stuck: Callable[[], None] = lambda: None,
+        bounds: Mapping[Path, int] | None = None,
         held_bytes: int = HELD_BYTES,
         size: int = segment.SIZE,
     ) -> None:
         self._places = tuple(places)
         self._spell = spell
         self._opened = opened
+        self._stuck = stuck
+        self._bounds = dict(bounds or {})
         self._held_limit = held_bytes
         self._segment_size = size
         self._forget()
@@ -75,7 +87,10 @@ class JournalWriter:
 
     def _forget(self) -> None:
         """As if nothing had been written: how a forked child begins."""
-        self._lock = threading.Lock()
+        # A signal's handler may log while the thread that it interrupts is in the middle of that.
+        self._lock = threading.RLock()
+        self._is_busy = False
+        self._interjected: deque[tuple[Hashable, bytes]] = deque()
         self.folder: Path | None = None
         self._alive: layout.Lock | None = None
         self._progress: layout.Progress | None = None
@@ -85,6 +100,7 @@ class JournalWriter:
         self._base = 0
         self._at = 0
         self._room = 0
+        self._limit = 0
         self._held: deque[tuple[Hashable, bytes]] = deque()
         self._held_size = 0
         self._retry_at = 0.0
@@ -96,8 +112,9 @@ class JournalWriter:
         with self._lock:
             self._earlier = [log for log in self._earlier if log[0].position < log[1]]
             ends = list(self._earlier)
-            if self._progress is not None and self._view is not None:
-                ends.append((self._progress, self._base + self._at))
+            end = self._base + self._at
+            if self._progress is not None and end > segment.HEADER.size:
+                ends.append((self._progress, end))
             return Mark(tuple(ends), len(self._held))
 
     @property
@@ -113,53 +130,93 @@ class JournalWriter:
     def append(self, body: bytes, name: Hashable = None) -> None:
         """Append a record; when this returns it survives the death of the process."""
         with self._lock:
-            number = self._names.get(name)
-            at = self._at
-            length = len(body) + 4
-            end = at + _RECORD_SIZE + length
-            if number is None or end > self._room:
-                self._append_slowly(body, name)
-                return
-            payload = number + body
-            checksum = crc32(payload)
-            view = self._view
-            view[at + _RECORD_SIZE : end] = payload  # type: ignore[index]  # open: there is room
-            # In this order, with nothing between that a KeyboardInterrupt could come in: either
-            # there is a record and the next one follows it, or neither.
-            self._at = end
-            _pack_record(view, at, length, checksum)  # type: ignore[arg-type]  # as above
+            names = self._names
+            number = names.get(name)
+            if number is not None:
+                payload = number + body
+                header = _pack_record(len(payload), crc32(payload))
+                size = _RECORD_SIZE + len(payload)
+                # Nothing is called from here on: what a signal brings, be it KeyboardInterrupt or
+                # a handler that logs, comes before all of it or after, and not between.
+                at = self._at
+                end = at + size
+                if end <= self._room and names is self._names:
+                    self._view[at + _RECORD_SIZE : end] = payload  # type: ignore[index]  # open: there is room
+                    self._view[at : at + _RECORD_SIZE] = header  # type: ignore[index]  # as above
+                    self._at = end
+                    return
+            self._append_slowly(body, name)
 
     def settle(self) -> bool:
         """Move what is held in memory to the log; whether all of it is there."""
+        while True:
+            with self._lock:
+                before = len(self._held)
+                if not before or self._is_busy:
+                    return not before
+                with self._busy():
+                    self._drain()
+                if len(self._held) == before:
+                    return False
+
+    def rescue(self) -> bool:
+        """Make the log anew where somebody removed it; whether that was so. Raises OSError.
+
+        Values of earlier segments that were not delivered are gone with their files.
+        """
         with self._lock:
-            if self._held:
-                self._drain()
-            return not self._held
+            if self.folder is None or self._is_busy or (self.folder / layout.PROGRESS).exists():
+                return False
+            old, names, at = self._view, self._names, self._at
+            progress, alive, base = self._progress, self._alive, self._base
+            assert old is not None
+            assert progress is not None
+            with self._busy():
+                self.folder = None
+                try:
+                    self._open(len(old))
+                except OSError:
+                    self.folder = alive.path.parent if alive is not None else None
+                    raise
+                assert self._view is not None
+                assert self._progress is not None
+                self._view[segment.HEADER.size : at] = old[segment.HEADER.size : at]
+                self._at, self._names = at, names
+                self._progress.position = max(0, progress.position - base)
+                self._earlier = []
+                old.close()
+                if alive is not None:
+                    alive.release()
+            return True
 
     def close(self) -> None:
         """Let go of the log. Its reader takes it for that of a dead process and clears it up."""
         with self._lock:
             self._close_log()
 
-    def _open(self) -> Path:
+    def _open(self, size: int = segment.FIRST_SIZE) -> Path:
         """This process's log, a new one in the first place that allows it. Raises OSError."""
         if self.folder is not None:
             return self.folder
         failure: OSError | None = None
         for place in self._places:
             try:
-                return self._open_in(place)
+                folder = self._open_in(place, size)
             except OSError as error:
                 failure = failure or error
+            else:
+                self.trouble = failure
+                return folder
         raise failure or FileNotFoundError(2, "there is no place for a journal")
 
-    def _open_in(self, place: Path) -> Path:
+    def _open_in(self, place: Path, size: int) -> Path:
         folder = place / layout.new_writer_name()
+        self._check_bound(place, size)
         folder.mkdir(parents=True, mode=0o700)
         alive = layout.Lock(folder / layout.ALIVE)
         try:
             alive.take()
-            view = segment.create(folder, 0, min(segment.FIRST_SIZE, self._segment_size))
+            view = segment.create(folder, 0, min(size, self._segment_size))
             # The progress file makes it a log for readers, so it comes last.
             self._progress = layout.Progress(folder, create=True)
         except OSError:
@@ -172,21 +229,49 @@ class JournalWriter:
         self._opened(folder)
         return folder
 
+    def _check_bound(self, place: Path, size: int) -> None:
+        bound = self._bounds.get(place)
+        if bound is not None and layout.size_of(place) + size > bound:
+            raise OSError(errno.ENOSPC, "The journals there have their full size", str(place))
+
     def _close_log(self) -> None:
         if self._view is not None and self._progress is not None:
-            self._earlier.append((self._progress, self._base + self._at))
+            if self._base + self._at > segment.HEADER.size:
+                self._earlier.append((self._progress, self._base + self._at))
             self._view.close()
         if self._alive is not None:
             self._alive.release()
         self.folder = self._alive = self._progress = self._view = None
-        self._base = self._at = self._room = 0
+        self._base = self._at = self._room = self._limit = 0
         self._names = {}
+
+    @contextmanager
+    def _busy(self) -> Iterator[None]:
+        """While this lasts nothing else comes in; what a signal's handler logs follows behind."""
+        self._is_busy, self._room = True, 0
+        try:
+            yield
+            while self._interjected:
+                name, body = self._interjected.popleft()
+                self._hold_or_place(body, name)
+        finally:
+            self._is_busy = False
+            self._room = 0 if self._held else self._limit
 
     def _append_slowly(self, body: bytes, name: Hashable) -> None:
         """A record that needs a name declared, a new segment, or more patience."""
         spelled = None if name is None else self._spell(name)
-        if self._held:
-            self._drain()
+        if self._is_busy:
+            self._interjected.append((name, body))
+            return
+        with self._busy():
+            if self._held:
+                self._drain()
+            self._hold_or_place(body, name, spelled)
+
+    def _hold_or_place(self, body: bytes, name: Hashable, spelled: bytes | None = None) -> None:
+        if spelled is None and name is not None:
+            spelled = self._spell(name)
         if self._held or not self._place(body, name, spelled):
             self._hold(body, name)
 
@@ -195,7 +280,7 @@ class JournalWriter:
         needed = segment.OVERHEAD + len(body)
         if spelled is not None and name not in self._names:
             needed += segment.OVERHEAD + len(spelled)
-        is_full = self._at + needed > self._room or len(self._names) > _MOST_NAMES
+        is_full = self._at + needed > self._limit or len(self._names) > _MOST_NAMES
         if is_full and not self._next_segment(needed, spelled):
             return False
         if name not in self._names:
@@ -207,13 +292,13 @@ class JournalWriter:
         return True
 
     def _write(self, payload: bytes) -> None:
+        header = _pack_record(len(payload), crc32(payload))
+        size = _RECORD_SIZE + len(payload)
         at, view = self._at, self._view
-        end = at + _RECORD_SIZE + len(payload)
         assert view is not None
-        length, checksum = len(payload), crc32(payload)
-        view[at + _RECORD_SIZE : end] = payload
-        self._at = end  # see `append`
-        _pack_record(view, at, length, checksum)
+        view[at + _RECORD_SIZE : at + size] = payload
+        view[at : at + _RECORD_SIZE] = header
+        self._at = at + size
 
     def _next_segment(self, needed: int, spelled: bytes | None) -> bool:
         """Have room for a record in a new segment, or in a new log; False when there is none."""
@@ -229,13 +314,13 @@ class JournalWriter:
                     self._close_log()
             if self.folder is None:
                 self._open()
-                if self._at + needed > self._room:
+                if self._at + needed > self._limit:
                     self._follow(needed)
         except OSError as error:
             self.trouble = error
             self._retry_at = time.monotonic() + RETRY_SECONDS
+            self._stuck()
             return False
-        self.trouble = None
         return True
 
     def _follow(self, needed: int) -> None:
@@ -245,35 +330,35 @@ class JournalWriter:
         assert old is not None
         base = self._base + len(old)
         size = max(self._segment_size, segment.HEADER.size + needed)
+        self._check_bound(self.folder.parent, size)
         view = segment.create(self.folder, base, size)
         if len(old) - self._at >= _RECORD_SIZE:
-            _pack_record(old, self._at, segment.FULL, 0)
-        old.close()
+            old[self._at : self._at + _RECORD_SIZE] = _MARK_OF_FULL
         self._stand_in(view, base)
+        old.close()
 
     def _stand_in(self, view: mmap.mmap, base: int) -> None:
-        self._view = view
-        self._base, self._at, self._room = base, segment.HEADER.size, len(view)
-        self._names = {None: segment.NUMBER.pack(0)}
+        limit = len(view)
+        names: dict[Hashable, bytes] = {None: segment.NUMBER.pack(0)}
+        self._view, self._names, self._limit = view, names, limit
+        self._base, self._at, self._room = base, segment.HEADER.size, 0 if self._is_busy else limit
 
     def _hold(self, body: bytes, name: Hashable) -> None:
-        if self._held_size + len(body) > self._held_limit:
+        size = len(body) + _HELD_OVERHEAD
+        if self._held_size + size > self._held_limit:
             self.lost += 1
             return
-        self._room = 0  # everything goes the slow way now, behind what is held
         self._held.append((name, body))
-        self._held_size += len(body) + segment.OVERHEAD
+        self._held_size += size
 
     def _drain(self) -> None:
-        while self._held:
+        """Move some of what is held to the log, if there is a place for it."""
+        for _ in range(min(len(self._held), _PIECE)):
             name, body = self._held[0]
-            if self._room == 0 and self._view is not None:
-                self._room = len(self._view)
             if not self._place(body, name, None if name is None else self._spell(name)):
-                self._room = 0
                 return
             self._held.popleft()
-            self._held_size -= len(body) + segment.OVERHEAD
+            self._held_size -= len(body) + _HELD_OVERHEAD
 
     def _after_fork(self) -> None:
         """In a child: let go of what is the parent's, without touching it."""
