@@ -81,7 +81,7 @@ FULL = Effort(
     sdk_calls=200_000,
     sdk_peer_calls=2_000,
     sdk_points=1_000_000,
-    sdk_peer_points=20_000,
+    sdk_peer_points=5_000,
     sdk_calls_away=40_000,
 )
 QUICK = Effort(
