@@ -134,9 +134,7 @@ def _print_sent(sent: Sent, dry_run: bool) -> None:
     elif dry_run:
         click.echo(f"{sent.journals:,} journals would be sent.")
     else:
-        click.echo(
-            f"Sent {sent.journals:,} journals: {sent.runs:,} runs, {sent.points:,} points."
-        )
+        click.echo(f"Sent {sent.journals:,} journals: {sent.runs:,} runs, {sent.points:,} points.")
 
 
 def _print_problems(lines: list[str]) -> None:
