@@ -19,6 +19,8 @@ from headrace.protocol.wire import Param
 from headrace.store.base import Store
 from headrace.store.open import open_store
 from headrace.sync.journals import journal_folders, send
+from tests.fixtures.senders import end_senders
+from tests.fixtures.servers import ServerLauncher
 
 OFFLINE = """
 import headrace, sys
@@ -182,3 +184,34 @@ def test_choices_that_do_not_go_with_journals(journal: Path, sqlite_uri: str) ->
     assert done.returncode == 2
     assert "sent whole" in done.stderr
     assert not Path(sqlite_uri.removeprefix("sqlite:///")).exists()
+
+
+def test_a_sender_at_work_is_waited_for(
+    journal: Path, start_server: ServerLauncher, free_port: int, tmp_path: Path
+) -> None:
+    url = f"http://127.0.0.1:{free_port}"
+    program = OFFLINE.replace("http://127.0.0.1:9", url)
+    # Without HEADRACE_OFFLINE it leaves a sender behind that goes on trying.
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "HEADRACE_JOURNAL": str(journal), "HEADRACE_CAPTURE": "false"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    try:
+        elsewhere = sync(str(journal), f"sqlite:///{tmp_path}/other.db")
+        assert elsewhere.returncode != 0
+        assert "sends to" in elsewhere.stderr
+        away = sync(str(journal), url)
+        assert away.returncode != 0
+        assert "Connection refused" in away.stderr
+        start_server(port=free_port)
+        sent = sync(str(journal), url)
+        assert sent.returncode == 0, sent.stderr
+        store = open_store(url)
+        assert runs_of(store)["outer"].info.run_id == done.stdout.strip()
+        store.close()
+    finally:
+        end_senders(journal)

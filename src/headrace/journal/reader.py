@@ -196,6 +196,24 @@ class JournalReader:
         self._current = self._last = None
 
 
+def is_dealt_with(log: Path) -> bool:
+    """Whether its reader, whoever that is, has dealt with all that is in a log now.
+
+    Raises OSError where there is no such log, Damaged for one that cannot be read.
+    """
+    progress = layout.Progress(log)
+    done = progress.position
+    progress.close()
+    for path in layout.segment_files(log, segment.SUFFIX):
+        reader = SegmentReader(path)
+        try:
+            if any(record.end > done for record in reader.read(reader.size)):
+                return False
+        finally:
+            reader.close()
+    return True
+
+
 def _start(path: Path) -> int:
     """The position at which a segment begins."""
     return int(path.name.removesuffix(segment.SUFFIX), 16)

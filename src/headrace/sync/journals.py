@@ -19,7 +19,8 @@ from headrace.client.pulse import has_failed_since
 from headrace.client.sender import Sender, keeps_run_ids, open_destination
 from headrace.errors import HeadraceError, InvalidRequest, NotFound, Unavailable
 from headrace.journal import folder as layout
-from headrace.journal.reader import JournalReader
+from headrace.journal.reader import is_dealt_with
+from headrace.journal.segment import Damaged
 from headrace.sync.copying import Report
 from headrace.sync.outcome import Problem
 
@@ -126,9 +127,9 @@ def _wait_for_sender(folder: Path, uri: str) -> None:
 
 def _is_sent(log: Path) -> bool:
     try:
-        return JournalReader(log).is_dealt_with()
-    except OSError:
-        return True  # it was cleared up meanwhile
+        return is_dealt_with(log)
+    except (OSError, Damaged):
+        return True  # it was cleared up meanwhile, or can be read no further
 
 
 def _repeat(sender: Sender, uri: str) -> None:
