@@ -156,7 +156,7 @@ check: $(VENV)/.dev ## lint, format, types, import layers, budgets, docs
 	@echo "· ruff check";  $(BIN)/ruff check
 	@echo "· ruff format"; $(BIN)/ruff format --check
 	@echo "· mypy";        $(BIN)/mypy
-	@echo "· import-linter"; $(BIN)/lint-imports --no-logo
+	@echo "· import-linter"; $(BIN)/lint-imports --no-logo --no-cache
 	@echo "· budgets and docs"; $(BIN)/pytest --quiet tests/architecture
 
 .PHONY: format
