@@ -73,9 +73,11 @@ class Outbox:
         try:
             body = _pack_point(value, timestamp, step)
         except struct.error:
-            # Says what is wrong in words.
-            checked(LogMetric, run_id="r", key="k", value=0.0, timestamp=timestamp, step=step)
-            raise
+            # Says what is wrong in words, or takes "3" for the number that it means.
+            found = checked(
+                LogMetric, run_id="r", key="k", value=0.0, timestamp=timestamp, step=step
+            )
+            body = _pack_point(value, found.timestamp, found.step)
         try:
             self._append(body, series)
         except TypeError:

@@ -47,7 +47,7 @@ def whole(value: Any) -> Any:
     try:
         return operator.index(value)
     except TypeError:
-        return value
+        return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def identifier(value: Any) -> Any:
