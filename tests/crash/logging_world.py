@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -102,6 +103,7 @@ class World:
     folder: Path
     journal: Path
     programs: list[Program] = field(default_factory=list)
+    uris: set[str] = field(default_factory=set)
 
     def start(
         self,
@@ -112,6 +114,7 @@ class World:
     ) -> Program:
         """Start a program: `code` after the prelude, with `arguments` in sys.argv[1:]."""
         number = len(self.programs)
+        self.uris.add(uri)
         file = self.folder / f"program-{number}.py"
         logging = (
             "import logging\n"
@@ -157,12 +160,7 @@ class World:
 
     def end_sender(self, uri: str) -> None:
         """SIGKILL the sender to `uri`, if there is one, and see it gone."""
-        home = self.home(uri)
-        state = Ledger(home).state()
-        if state is not None and is_running(home):
-            with suppress(ProcessLookupError):
-                os.kill(state.pid, signal.SIGKILL)
-            eventually(lambda: not is_running(home), "the end of the sender", 10)
+        _end_sender_in(self.home(uri))
 
     def sender(self, uri: str, *more: Path) -> Sender:
         """A sender in this process, which a test can let work step by step."""
@@ -189,14 +187,22 @@ class World:
                 program.kill()
             sys.stderr.write(f"--- {program.log_path.name}\n{program.printed[-5000:]}\n")
         outbox.close_outboxes()
-        for home in self.journal.iterdir() if self.journal.is_dir() else ():
-            log = home / LOG
-            if log.exists():
-                sys.stderr.write(f"--- sender of {home.name}\n{log.read_text()[-5000:]}\n")
-            state = Ledger(home).state()
-            if state is not None and is_running(home):
-                with suppress(ProcessLookupError):
-                    os.kill(state.pid, signal.SIGKILL)
+        for home in map(self.home, self.uris):
+            for place in places.with_memory(home):
+                log = place / LOG
+                if log.exists():
+                    sys.stderr.write(f"--- sender in {place}\n{log.read_text()[-5000:]}\n")
+                _end_sender_in(place)
+                if place != home:
+                    shutil.rmtree(place.parent, ignore_errors=True)  # what was kept in memory
+
+
+def _end_sender_in(home: Path) -> None:
+    state = Ledger(home).state()
+    if state is not None and is_running(home):
+        with suppress(ProcessLookupError):
+            os.kill(state.pid, signal.SIGKILL)
+        eventually(lambda: not is_running(home), "the end of the sender", 10)
 
 
 def eventually(condition: Callable[[], Any], what: str, timeout: float = 30) -> None:

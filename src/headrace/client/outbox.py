@@ -185,6 +185,13 @@ class Outbox:
         if left:
             self._pulse.warn(f"What is read now is not complete: {left}", "read")
 
+    def say_what_is_left(self) -> None:
+        """Warn, at the end of the program, of what has not been delivered."""
+        self._pulse.tell_of_losses()
+        left = self.leftover()
+        if left:
+            _log.warning("%s", left)
+
     def refusals(self, *, news: bool = False) -> list[str]:
         """What the server refused of this process and nobody asked for yet; see Pulse."""
         return self._pulse.take_refusals(news=news)
@@ -318,9 +325,7 @@ def flush_at_exit(timeout: float | None = None) -> None:
             outbox.flush(timeout)
             for line in outbox.refusals(news=True):
                 _log.warning("%s", line)
-            left = outbox.leftover()
-            if left:
-                _log.warning("%s", left)
+            outbox.say_what_is_left()
 
 
 def close_outboxes() -> None:

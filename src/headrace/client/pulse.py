@@ -59,6 +59,7 @@ class Pulse:
         self._told: set[tuple[str, str]] = set()
         self._names: set[str] = set()
         self._was_away = False
+        self._lost_told = 0
 
     def watch(self, writer: JournalWriter) -> None:
         """Look after this writer too: what it holds in memory, what it lost."""
@@ -89,6 +90,13 @@ class Pulse:
         """End the thread, soon."""
         self._stopped = True
         self._awake.set()
+
+    def tell_of_losses(self) -> None:
+        """Say how much is lost because there was room for it nowhere."""
+        lost = self._writer.lost if self._writer is not None else 0
+        said = f"{lost:,} records are lost: there was no room for them anywhere."
+        if lost > self._lost_told and self.warn(said, "lost"):
+            self._lost_told = lost
 
     def look_after_log(self) -> None:
         """Make the log of this process anew where somebody removed it."""
@@ -127,13 +135,15 @@ class Pulse:
         state = self._state()
         return state.reason.rstrip(".") if state is not None and state.failures else ""
 
-    def warn(self, message: str, topic: str | None = None) -> None:
-        """Say something, unless it was said within the last minute."""
+    def warn(self, message: str, topic: str | None = None) -> bool:
+        """Say something, unless it was said within the last minute; whether it was said now."""
         topic = topic or message
         now = time.monotonic()
-        if now - self._warned_at.get(topic, -REPEAT) >= REPEAT:
-            self._warned_at[topic] = now
-            _log.warning("%s", message)
+        if now - self._warned_at.get(topic, -REPEAT) < REPEAT:
+            return False
+        self._warned_at[topic] = now
+        _log.warning("%s", message)
+        return True
 
     def take_refusals(self, *, news: bool = False) -> list[str]:
         """What the server refused of this process since this was asked last, in a few lines.
@@ -204,10 +214,10 @@ class Pulse:
         if writer.trouble is not None:
             self.warn(
                 f"There is no room for the journal in {self._places[0]} ({writer.trouble}): what "
-                f"is logged is held in memory until it is sent, and no more than has room there."
-                + (f" {writer.lost:,} records did not fit and are lost." if writer.lost else ""),
+                f"is logged is held in memory until it is sent, and no more than has room there.",
                 "room",
             )
+        self.tell_of_losses()
         for line in self.take_refusals(news=True):
             _log.warning("%s", line)
         if settings.OFFLINE.get_bool(False) or writer.mark().is_reached():
