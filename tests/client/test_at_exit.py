@@ -93,5 +93,5 @@ def test_a_server_that_is_gone_is_only_mentioned(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0
-    assert "have not reached http://127.0.0.1:9 yet" in done.stderr
+    assert "not reached http://127.0.0.1:9 yet" in done.stderr
     assert "Traceback" not in done.stderr

@@ -129,12 +129,20 @@ def _send(
 
 
 def _print_sent(sent: Sent, dry_run: bool) -> None:
+    journals = _counted(sent.journals, "journal")
     if not (sent.journals or sent.runs or sent.points):
-        click.echo("There is nothing to send.")
+        but = " but what senders are at work on" if dry_run and sent.notes else ""
+        click.echo(f"There is nothing to send{but}.")
     elif dry_run:
-        click.echo(f"{sent.journals:,} journals would be sent.")
+        click.echo(f"{journals} would be sent.")
     else:
-        click.echo(f"Sent {sent.journals:,} journals: {sent.runs:,} runs, {sent.points:,} points.")
+        click.echo(
+            f"Sent {journals}: {_counted(sent.runs, 'run')}, {_counted(sent.points, 'point')}."
+        )
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _print_problems(lines: list[str]) -> None:

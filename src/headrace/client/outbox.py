@@ -34,6 +34,9 @@ MEMORY_BYTES: Final = 256 * 1024 * 1024
 REMEMBERED_RUNS: Final = 1000
 """Runs whose parameters are remembered, so that a changed one is refused at once."""
 _pack_point: Final = entries.POINT.pack
+_SENT_LATER: Final = (
+    "A sender tries on for ten minutes, and again when a program logs there; or send them with: "
+)
 
 
 class Outbox:
@@ -74,9 +77,12 @@ class Outbox:
             body = _pack_point(value, timestamp, step)
         except struct.error:
             # Says what is wrong in words, or takes "3" for the number that it means.
-            found = checked(
-                LogMetric, run_id="r", key="k", value=0.0, timestamp=timestamp, step=step
-            )
+            try:
+                found = checked(
+                    LogMetric, run_id="r", key="k", value=0.0, timestamp=timestamp, step=step
+                )
+            except InvalidRequest as mistake:
+                raise mistake from None
             body = _pack_point(value, found.timestamp, found.step)
         try:
             self._append(body, series)
@@ -202,15 +208,15 @@ class Outbox:
             return None
         count = self._pulse.count_left(self._writer)
         where = self._writer.folder
-        reason = self._pulse.reason()
         goal = places.without_credentials(self.uri)
-        said = f"{count} of this program have not reached {goal} yet"
-        said += f" ({reason})." if reason else "."
+        offline = settings.OFFLINE.get_bool(False)
+        reason = "HEADRACE_OFFLINE is set" if offline else self._pulse.reason()
+        said = f"{count} of this program {'has' if count == '1 record' else 'have'} not reached "
+        said += f"{goal} yet ({reason})." if reason else f"{goal} yet."
         if where is not None:
-            said += (
-                f" They are kept in {where}. They are sent by the next program that logs there, "
-                f"or by: headrace sync {where.parent} {goal}"
-            )
+            said += f" They are kept in {where}. "
+            said += "Send them with: " if offline else _SENT_LATER
+            said += f"headrace sync {where.parent} {goal}"
         if self._writer.held:
             said += (
                 f" There is no room in {self.places[0]} for {self._writer.held:,} of them: they "

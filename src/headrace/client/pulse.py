@@ -7,6 +7,7 @@ where it would repeat itself.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import subprocess
@@ -212,9 +213,11 @@ class Pulse:
             writer.settle()
         self.look_after_log()
         if writer.trouble is not None:
+            full = writer.trouble.errno in (errno.ENOSPC, errno.EDQUOT)
+            said = "There is no room for the journal" if full else "No journal can be written"
             self.warn(
-                f"There is no room for the journal in {self._places[0]} ({writer.trouble}): what "
-                f"is logged is held in memory until it is sent, and no more than has room there.",
+                f"{said} in {self._places[0]} ({writer.trouble.strerror or writer.trouble}): what "
+                "is logged is held in memory until it is sent, as far as there is room.",
                 "room",
             )
         self.tell_of_losses()
