@@ -24,7 +24,7 @@ from msgspec import Struct
 
 from headrace.client.entries import Entry, encode
 from headrace.errors import HeadraceError
-from headrace.journal.folder import host_name
+from headrace.journal.folder import host_name, own_file
 
 DESTINATION: Final = "destination.json"
 STATE: Final = f"sender-{host_name()}.json"
@@ -244,5 +244,6 @@ class Ledger:
     def _replace(self, name: str, document: Struct) -> None:
         with self._lock:
             temp = self.folder / f".{name}.{os.getpid()}"
-            temp.write_bytes(msgspec.json.encode(document))
+            with open(temp, "wb", opener=own_file) as file:
+                file.write(msgspec.json.encode(document))
             os.replace(temp, self.folder / name)

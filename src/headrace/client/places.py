@@ -13,11 +13,13 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from headrace import settings
 
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108  (memory on Linux; the folder below is the user's own)
+
+_CREDENTIALS: Final = frozenset({"user", "password", "passfile", "sslpassword", "token"})
 
 
 def journal_root() -> Path:
@@ -61,7 +63,11 @@ def folder_name(uri: str) -> str:
     """A name for the journals of one destination."""
     shown = without_credentials(uri)
     words = re.sub(r"[^A-Za-z0-9.]+", "-", shown.partition("://")[2]).strip("-.")
-    return f"{words[-40:].strip('-.') or 'database'}-{_digest(shown)}"
+    # Which of two servers' databases is meant can stand in the query.
+    query = parse_qsl(urlsplit(uri).query)
+    told_apart = "&".join(f"{key}={value}" for key, value in query if key not in _CREDENTIALS)
+    whole = f"{shown}?{told_apart}" if told_apart else shown
+    return f"{words[-40:].strip('-.') or 'database'}-{_digest(whole)}"
 
 
 def without_credentials(uri: str) -> str:

@@ -53,7 +53,7 @@ def start(folders: Sequence[Path], uri: str) -> None:
         "PYTHONPATH": os.pathsep.join([package, *([search_path] if search_path else [])]),
         "PYTHONSAFEPATH": "1",
     }
-    with open(home / LOG, "ab") as log:
+    with open(home / LOG, "ab", opener=layout.own_file) as log:
         if log.tell() > _LOG_BYTES:
             log.truncate(0)
         process = subprocess.Popen(  # noqa: S603  (our own module under our own interpreter)

@@ -65,6 +65,11 @@ def writers(journal: Path) -> list[Path]:
     return sorted(folder for folder in found if (folder / PROGRESS).exists())
 
 
+def own_file(path: str, flags: int) -> int:
+    """Open a file that, if it is made, its owner alone can read: an opener for `open`."""
+    return os.open(path, flags, 0o600)
+
+
 class Lock:
     """A file that one process at a time holds locked."""
 

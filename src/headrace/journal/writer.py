@@ -212,7 +212,8 @@ class JournalWriter:
     def _open_in(self, place: Path, size: int) -> Path:
         folder = place / layout.new_writer_name()
         self._check_bound(place, size)
-        folder.mkdir(parents=True, mode=0o700)
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.mkdir(mode=0o700)
         alive = layout.Lock(folder / layout.ALIVE)
         try:
             alive.take()
