@@ -153,6 +153,7 @@ def test_a_log_arrives_in_few_requests_within_the_limits(courier: Courier) -> No
     run_id = courier.run()
     for number in range(250):
         courier.log_values(run_id, params=[Param(f"p{number}", "v")])
+    for number in range(250):
         courier.log_values(run_id, tags=[Tag(f"t{number}", "v")])
     for step in range(2500):
         courier.point(run_id, "a", step / 2, step)
@@ -162,7 +163,7 @@ def test_a_log_arrives_in_few_requests_within_the_limits(courier: Courier) -> No
         assert len(batch.tags) <= limits.MAX_TAGS_PER_BATCH
         count = len(batch.params) + len(batch.tags) + len(batch.metrics)
         assert count <= limits.MAX_ENTITIES_PER_BATCH
-    assert len(courier.watched.batches) <= 7
+    assert len(courier.watched.batches) <= 8
     found = courier.found(run_id)
     assert (len(found["params"]), len(found["tags"])) == (250, 250 + 1)
     assert [step for _, step, _ in found["histories"]["a"]] == list(range(2500))
