@@ -112,6 +112,7 @@ assert not heavy, heavy
 def test_lists_need_no_library(uri: str) -> None:
     with headrace.start_run() as run:
         headrace.log_metric("loss", 1.0)
+    assert headrace.flush()
     program = LISTS.format(uri=uri, experiment=run.info.experiment_id)
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
