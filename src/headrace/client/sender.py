@@ -127,8 +127,11 @@ class Sender:
             progress(self.backlog())
             if max(self.failures, self._upload_failures) >= 3:
                 return HeadraceError(self.reason)
+            # A log whose writer is dead is done when it has been cleared up.
             if not moved and all(
-                stream.is_idle() and stream.live_files_are_done()
+                stream.is_idle()
+                and stream.live_files_are_done()
+                and stream.reader.writer_is_alive()
                 for stream in self.streams.values()
             ):
                 return None
