@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -177,3 +182,33 @@ def test_entries_are_what_was_called_in_order(offline: Outbox) -> None:
         for record in records(offline)
     ]
     assert kinds == ["RunCreated", "Logged", "point", "ArtifactLogged", "RunUpdated"]
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace: make system")
+def test_offline_the_program_itself_saves_its_log_to_disk(tmp_path: Path) -> None:
+    program = """
+import headrace, sys
+headrace.set_tracking_uri("http://127.0.0.1:9")
+headrace.start_run()
+headrace.log_metric("m", 1)
+sys.stdin.read()
+"""
+    traced = subprocess.Popen(
+        [
+            *("strace", "-f", "-y", "-e", "trace=fdatasync,fsync", "-o", "/dev/stdout"),
+            *(sys.executable, "-c", program),
+        ],
+        env={
+            **os.environ,
+            "HEADRACE_JOURNAL": str(tmp_path / "offline"),
+            "HEADRACE_OFFLINE": "true",
+        },
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert traced.stdout is not None
+    seen = next((line for line in traced.stdout if ".segment" in line), "")
+    traced.communicate("", timeout=60)
+    assert "sync(" in seen

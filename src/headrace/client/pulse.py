@@ -23,6 +23,7 @@ from headrace.client.ledger import Ledger, Refusal, SenderState
 from headrace.client.places import without_credentials
 from headrace.journal import folder as layout
 from headrace.journal import segment
+from headrace.journal.reader import JournalReader
 from headrace.journal.writer import JournalWriter, Mark
 
 _log: Final = logging.getLogger("headrace")
@@ -60,6 +61,7 @@ class Pulse:
         self._told: set[tuple[str, str]] = set()
         self._names: set[str] = set()
         self._was_away = False
+        self._saved: JournalReader | None = None
         self._lost_told = 0
 
     def watch(self, writer: JournalWriter) -> None:
@@ -125,11 +127,19 @@ class Pulse:
                 sender_process.poke(self._home)
             if now - looked_at >= 0.05:
                 looked_at = now
+                mark = self._with_what_was_held(mark)
                 if not patient and has_failed_since(self._state(), first):
                     return False
             time.sleep(pause)
             pause = min(pause * 1.5, 0.02)
         return True
+
+    def _with_what_was_held(self, mark: Mark) -> Mark:
+        """The same mark, or a later one once what was held in memory is in the log."""
+        writer = self._writer
+        if mark.held and writer is not None and writer.settle():
+            return writer.mark()
+        return mark
 
     def reason(self) -> str:
         """Why nothing can be delivered now; empty when nothing is known to be wrong."""
@@ -223,10 +233,20 @@ class Pulse:
         self.tell_of_losses()
         for line in self.take_refusals(news=True):
             _log.warning("%s", line)
-        if settings.OFFLINE.get_bool(False) or writer.mark().is_reached():
+        if settings.OFFLINE.get_bool(False):
+            self._save_to_disk(writer)
+        elif not writer.mark().is_reached():
+            self._ensure_sender()
+            self._tell_of_the_server()
+
+    def _save_to_disk(self, writer: JournalWriter) -> None:
+        """Do what else the sender does: what is logged survives a power cut from now on."""
+        if writer.folder is None:
             return
-        self._ensure_sender()
-        self._tell_of_the_server()
+        if self._saved is None or self._saved.folder != writer.folder:
+            self._saved = JournalReader(writer.folder)
+        with suppress(OSError):
+            self._saved.save_to_disk()
 
     def _tell_of_the_server(self) -> None:
         state = self._state()

@@ -397,8 +397,11 @@ def main(arguments: Iterable[str]) -> int:
     if not detach():
         return 0
     lock = layout.Lock(folders[0] / LOCK)
+    # Somebody who only looks whether there is a sender holds it for an instant.
     if not lock.take():
-        return 0
+        time.sleep(SHORTEST_PAUSE)
+        if not lock.take():
+            return 0
     with suppress(OSError):
         os.nice(5)  # training comes first
     sender = Sender(folders, task.uri, open_destination, lambda _: keeps_run_ids(task.uri))
