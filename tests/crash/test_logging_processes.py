@@ -335,3 +335,47 @@ headrace.end_run()
     assert client.get_run(run_id).data.metrics == {"m": 1.0}
     assert [file.path for file in client.list_artifacts(run_id)] == ["a.txt"]
     assert str(client.get_run(run_id).info.status) == "FINISHED"
+
+
+def test_the_beginning_of_a_run_lies_behind_much_else(
+    world: World, shared_server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child's values and artifacts wait until all that may begin their run has been read."""
+    monkeypatch.setattr("headrace.client.sender.SETTLED_AFTER", 0.0)
+    uri = shared_server.url
+    program = world.start(
+        uri,
+        """
+before = headrace.Client().create_run("0").info.run_id
+for step in range(20_000):
+    headrace.Client().log_metric(before, "m", step, step=step)
+run = headrace.Client().create_run("0").info.run_id
+children = []
+for text in ("value", "file"):
+    child = os.fork()
+    if child == 0:
+        if text == "value":
+            headrace.Client().log_metric(run, "m", 1.0)
+        else:
+            headrace.Client().log_text(run, "x", "a.txt")
+        os._exit(0)
+    os.waitpid(child, 0)
+    children.append(child)
+said(" ".join([before, run, *map(str, children)]))
+""",
+        environment={"HEADRACE_OFFLINE": "true"},
+    )
+    program.succeed()
+    before, run_id, *children = program.said[0].split()
+    sender = world.sender(uri)
+    sender.find()
+    names = sorted(sender.streams, key=lambda n: not any(f"-{c}-" in n for c in children))
+    sender.streams = {name: sender.streams[name] for name in names}
+    fault = sender.drain()
+    assert fault is None
+    sender.close()
+    assert world.refusals(uri) == []
+    assert steps(uri, before, "m") == list(range(20_000))
+    client = headrace.Client(uri)
+    assert client.get_run(run_id).data.metrics == {"m": 1.0}
+    assert [file.path for file in client.list_artifacts(run_id)] == ["a.txt"]
