@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import headrace
+from headrace.client.outbox import flush_at_exit, outbox_for
 from headrace.entities import Run
 
 PROGRAM = """
@@ -74,6 +76,23 @@ def test_a_programs_own_signal_handler_stays(tmp_path: Path) -> None:
     assert done.returncode == 7
     headrace.set_tracking_uri(uri)
     assert str(headrace.search_runs(["0"], output_format="list")[0].info.status) == "FINISHED"
+
+
+def test_ctrl_c_ends_the_waiting_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # it takes requests, and never answers
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        outbox_for(uri).point(("f" * 32, "m"), 1.0, 0, 0)
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        try:
+            flush_at_exit(60)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+    assert f"1 record of this program has not reached {uri} yet." in caplog.text
 
 
 def test_a_server_that_is_gone_is_only_mentioned(tmp_path: Path) -> None:

@@ -325,10 +325,18 @@ def flush_all(timeout: float | None = None, *, patient: bool = False) -> bool:
 
 
 def flush_at_exit(timeout: float | None = None) -> None:
-    """Give what was logged the time it needs, within limits, and say what is left where."""
+    """Give what was logged the time it needs, within limits, and say what is left where.
+
+    Ctrl-C ends the waiting: what is left is the sender's.
+    """
+    waits = True
     for outbox in list(_registry.outboxes.values()):
         with suppress(HeadraceError, OSError):
-            outbox.flush(timeout)
+            try:
+                if waits:
+                    outbox.flush(timeout)
+            except KeyboardInterrupt:
+                waits = False
             for line in outbox.refusals(news=True):
                 _log.warning("%s", line)
             outbox.say_what_is_left()
