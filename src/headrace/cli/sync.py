@@ -131,8 +131,12 @@ def _send(
 def _print_sent(sent: Sent, dry_run: bool) -> None:
     journals = _counted(sent.journals, "journal")
     if not (sent.journals or sent.runs or sent.points):
-        but = " but what senders are at work on" if dry_run and sent.notes else ""
-        click.echo(f"There is nothing to send{but}.")
+        if not sent.notes:
+            click.echo("There is nothing to send.")
+        elif dry_run:
+            click.echo("There is nothing to send but what senders are at work on.")
+        else:
+            click.echo("Senders that were at work have dealt with everything.")
     elif dry_run:
         click.echo(f"{journals} would be sent.")
     else:
