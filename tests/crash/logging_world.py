@@ -269,6 +269,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if mode == "slow":
             gate.released.wait(1.0)
+        if mode == "poison" and (b"poison" in body or "poison" in self.path):
+            self._answer(500, PAGE)
+            return
         if mode in _ANSWERS:
             self._answer(_ANSWERS[mode], PAGE)
             return

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 import headrace
-from tests.crash.logging_world import World, eventually
+from tests.crash.logging_world import World, eventually, gate
 from tests.fixtures.servers import RunningServer
 
 
@@ -177,3 +179,47 @@ said(run.info.run_id)
     assert kept.read_text() == "hello"
     assert kept.name.encode() in bytes(artifact.entry)
     assert any("experiment" in line for line in program.warnings)
+
+
+def test_what_a_server_cannot_digest_is_set_aside(
+    world: World, shared_server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One request that fails inside the server, each time, while all others are answered."""
+    monkeypatch.setattr("headrace.client.sender.INSISTS_AFTER", 3)
+    monkeypatch.setattr("headrace.client.sender.INSISTS_SECONDS", 0.0)
+    monkeypatch.setattr("headrace.client.sender.FIRST_PAUSE", 0.01)
+    with gate(shared_server.port, "poison") as between:
+        program = world.start(
+            between.url,
+            """
+run = headrace.start_run()
+headrace.log_params({"a": 1, "poison": 2, "b": 3})
+headrace.log_text("poison", "poison.txt")
+headrace.log_text("x", "fine.txt")
+other = headrace.Client().create_run("0").info.run_id
+headrace.log_metric("m", 1.0, run_id=other)
+said(run.info.run_id)
+said(other)
+headrace.end_run()
+""",
+            environment={"HEADRACE_OFFLINE": "true"},
+        )
+        program.succeed()
+        sender = world.sender(between.url)
+        run_id, other = program.said
+        rounds = 0
+        while not (sender.work() or sender.streams) or any(
+            not stream.is_idle() for stream in sender.streams.values()
+        ):
+            rounds += 1
+            assert rounds < 2000
+            sender._rest()
+        sender.close()
+        refused = sorted(each.what for each in world.refusals(between.url))
+        assert refused == ["parameter 'poison'", "the artifact 'poison.txt'"]
+    client = headrace.Client(shared_server.url)
+    run = client.get_run(run_id)
+    assert run.data.params == {"a": "1", "b": "3"}
+    assert str(run.info.status) == "FINISHED"
+    assert [file.path for file in client.list_artifacts(run_id)] == ["fine.txt"]
+    assert client.get_run(other).data.metrics == {"m": 1.0}

@@ -89,3 +89,34 @@ said(" ".join(map(str, acknowledged)))
     assert len(found) <= len(acknowledged) + 1000
     assert client.get_run(program.said[0]).data.metrics["after"] == 1.0
     assert world.refusals(uri) == []
+
+
+def test_sigterm_in_the_middle_of_a_call(world: World, shared_server: RunningServer) -> None:
+    """What a scheduler sends before it kills: the run is KILLED, with all its values."""
+    uri = shared_server.url
+    programs = [
+        world.start(
+            uri,
+            """
+run = headrace.start_run()
+said(run.info.run_id)
+threading.Timer(0.3 + 0.01 * int(sys.argv[1]), os.kill, (os.getpid(), 15)).start()
+step = 0
+while True:
+    headrace.log_metric("m", step, step=step)
+    step += 1
+    if step % 20_000 == 0:
+        time.sleep(0.05)
+""",
+            str(number),
+        )
+        for number in range(4)
+    ]
+    for program in programs:
+        assert program.wait(60) == -15, program.printed
+    world.delivered(uri, 90)
+    client = headrace.Client(uri)
+    for program in programs:
+        assert str(client.get_run(program.said[0]).info.status) == "KILLED"
+        found = [p.step for p in client.get_metric_history(program.said[0], "m")]
+        assert found == list(range(len(found)))

@@ -34,6 +34,8 @@ from headrace.protocol.wire import Tag
 _log: Final = logging.getLogger("headrace")
 LAST_WORDS_SECONDS: Final = 5.0
 """How long a program that was told to stop by SIGTERM may take to end its runs."""
+LOCK_SECONDS: Final = 0.5
+"""How long such a program stands still until its runs are ended."""
 RESUME_SECONDS: Final = 3.0
 """How long a run that is not there is waited for when it is to be resumed."""
 
@@ -289,18 +291,25 @@ def _end_open_runs_at_sigterm(number: int, _frame: FrameType | None) -> None:
     """End the runs as KILLED, then die of the signal as if nobody had caught it.
 
     In a thread with a time limit: the main thread may have been stopped in the middle of a call
-    that holds a lock.
+    that holds a lock. Then it has to go on, to let go of the lock, until the thread is done.
     """
     signal.signal(number, signal.SIG_DFL)
-    last_words = threading.Thread(target=_last_words, daemon=True)
-    last_words.start()
-    last_words.join(LAST_WORDS_SECONDS)
-    os.kill(os.getpid(), number)
+    ended = threading.Event()
+    threading.Thread(target=_last_words, args=(number, ended), daemon=True).start()
+    if ended.wait(LOCK_SECONDS):
+        time.sleep(LAST_WORDS_SECONDS)
 
 
-def _last_words() -> None:
-    _end_open_runs(RunStatus.KILLED)
-    flush_at_exit(LAST_WORDS_SECONDS)
+def _last_words(number: int, ended: threading.Event) -> None:
+    limit = threading.Timer(LAST_WORDS_SECONDS, os.kill, (os.getpid(), number))
+    limit.daemon = True
+    limit.start()
+    try:
+        _end_open_runs(RunStatus.KILLED)
+        ended.set()
+        flush_at_exit(LAST_WORDS_SECONDS)
+    finally:
+        os.kill(os.getpid(), number)
 
 
 def _end_open_runs(status: RunStatus) -> None:
