@@ -61,6 +61,12 @@ def run_offline(journal: Path, program: str = OFFLINE) -> str:
     return done.stdout.strip()
 
 
+def named(journal: Path) -> str:
+    """The folder of one destination, which may be sent elsewhere."""
+    (folder,) = journal_folders(journal)
+    return str(folder)
+
+
 def sync(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "headrace", "sync", *words],
@@ -79,9 +85,9 @@ def runs_of(store: Store) -> dict[str, Run]:
 
 def test_what_was_logged_offline_arrives_once(journal: Path, sqlite_uri: str) -> None:
     run_id = run_offline(journal)
-    looked = sync(str(journal), sqlite_uri, "--dry-run", "--json")
+    looked = sync(named(journal), sqlite_uri, "--dry-run", "--json")
     assert json.loads(looked.stdout)["journals"] == 1
-    sent = sync(str(journal), sqlite_uri, "--json")
+    sent = sync(named(journal), sqlite_uri, "--json")
     assert sent.returncode == 0, sent.stderr
     assert json.loads(sent.stdout) | {"notes": []} == {
         "dry_run": False,
@@ -91,7 +97,7 @@ def test_what_was_logged_offline_arrives_once(journal: Path, sqlite_uri: str) ->
         "problems": [],
         "notes": [],
     }
-    again = sync(str(journal), sqlite_uri)
+    again = sync(named(journal), sqlite_uri)
     assert (again.returncode, again.stdout) == (0, "There is nothing to send.\n")
 
     store = open_store(sqlite_uri)
@@ -136,17 +142,17 @@ headrace.log_metric("late", 1, run_id="{run_id}")
 headrace.log_text("late", "late.txt", run_id="{run_id}")
 """
     run_offline(journal, program)
-    refused = sync(str(journal), sqlite_uri)
+    refused = sync(named(journal), sqlite_uri)
     assert refused.returncode == 1
     assert "metric 'late'" in refused.stderr
     assert "deleted" in refused.stderr
 
     # As long as the reason is there, it stays set aside, once.
-    repeated = sync(str(journal), sqlite_uri, "--again", "--json")
+    repeated = sync(named(journal), sqlite_uri, "--refused", "again", "--json")
     assert repeated.returncode == 1
     assert len(json.loads(repeated.stdout)["problems"]) == 1
     store.runs.restore(RunRef(run_id=run_id))
-    at_last = sync(str(journal), sqlite_uri, "--again")
+    at_last = sync(named(journal), sqlite_uri, "--refused", "again")
     assert at_last.returncode == 0, at_last.stderr
     assert list(Ledger(journal_folders(journal)[0]).refusals()) == []
     metrics = store.runs.get(RunRef(run_id=run_id)).run.data.metrics
@@ -167,9 +173,7 @@ client.log_batch("{run_id}", params=[headrace.entities.Param(k, k) for k in ("a"
 """
     run_offline(journal, program)
     sent = send(journal_folders(journal), sqlite_uri)
-    assert [problem.what for problem in sent.problems] == [
-        f"parameter 'taken' of the run '{run_id}'"
-    ]
+    assert [problem.what for problem in sent.problems] == [f"parameter 'taken' (run {run_id})"]
     params = store.runs.get(RunRef(run_id=run_id)).run.data.params
     assert {param.key: param.value for param in params if len(param.key) == 1} == {
         "a": "a",
@@ -180,7 +184,7 @@ client.log_batch("{run_id}", params=[headrace.entities.Param(k, k) for k in ("a"
 
 def test_choices_that_do_not_go_with_journals(journal: Path, sqlite_uri: str) -> None:
     run_offline(journal)
-    done = sync(str(journal), sqlite_uri, "--experiment", "at sea")
+    done = sync(named(journal), sqlite_uri, "--experiment", "at sea")
     assert done.returncode == 2
     assert "sent whole" in done.stderr
     assert not Path(sqlite_uri.removeprefix("sqlite:///")).exists()
@@ -201,7 +205,7 @@ def test_a_sender_at_work_is_waited_for(
         timeout=60,
     )
     try:
-        elsewhere = sync(str(journal), f"sqlite:///{tmp_path}/other.db")
+        elsewhere = sync(named(journal), f"sqlite:///{tmp_path}/other.db")
         assert elsewhere.returncode != 0
         assert "sends to" in elsewhere.stderr
         away = sync(str(journal), url)
@@ -215,3 +219,35 @@ def test_a_sender_at_work_is_waited_for(
         store.close()
     finally:
         end_senders(journal)
+
+
+def test_only_what_is_meant_for_a_place_is_sent_there(
+    journal: Path, sqlite_uri: str, start_server: ServerLauncher
+) -> None:
+    url = start_server().url
+    ours = run_offline(journal, OFFLINE.replace("http://127.0.0.1:9", url))
+    run_offline(journal, OFFLINE.replace("http://127.0.0.1:9", sqlite_uri))
+    sent = sync(str(journal), url)
+    assert sent.returncode == 0, sent.stderr
+    assert "Sent 1 journal: 2 runs" in sent.stdout
+    assert f"is meant for {sqlite_uri}" in sent.stderr
+    store = open_store(url)
+    assert runs_of(store)["outer"].info.run_id == ours
+    store.close()
+    assert not Path(sqlite_uri.removeprefix("sqlite:///")).exists()
+
+
+def test_what_was_refused_can_be_forgotten(journal: Path, sqlite_uri: str) -> None:
+    program = """
+import headrace
+headrace.set_tracking_uri("http://127.0.0.1:9")
+headrace.log_metric("m", 1, run_id="0" * 32)
+headrace.log_text("x", "x.txt", run_id="0" * 32)
+"""
+    run_offline(journal, program)
+    assert sync(named(journal), sqlite_uri).returncode == 1
+    shown = sync(named(journal), sqlite_uri, "--refused", "forget", "--json")
+    assert len(json.loads(shown.stdout)["problems"]) == 2
+    again = sync(named(journal), sqlite_uri)
+    assert again.returncode == 0, again.stderr
+    assert not (Path(named(journal)) / "refused").exists()

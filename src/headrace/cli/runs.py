@@ -18,6 +18,7 @@ from headrace.cli.options import (
     view_type,
 )
 from headrace.protocol import runs as protocol
+from headrace.protocol.datasets import CONTEXT_TAG, DatasetInput
 from headrace.protocol.wire import ViewType
 from headrace.store.base import Store
 
@@ -143,7 +144,14 @@ def show(run_id: str, tracking_uri: str, as_json: bool) -> None:
     _section("PARAMETER", {p.key: p.value for p in data.params})
     _section("METRIC", {m.key: f"{output.number(m.value)}  (step {m.step})" for m in data.metrics})
     _section("TAG", {t.key: t.value for t in data.tags})
-    _section("DATA SET", {i.dataset.name: f"digest {i.dataset.digest}" for i in inputs})
+    if inputs:
+        click.echo()
+        rows = [(i.dataset.name, i.dataset.digest, _context(i)) for i in inputs]
+        output.table(("DATA SET", "DIGEST", "CONTEXT"), rows)
+
+
+def _context(entry: DatasetInput) -> str:
+    return next((tag.value for tag in entry.tags if tag.key == CONTEXT_TAG), "")
 
 
 @runs.command(examples=["headrace runs set-tag RUN_ID stage prod"])

@@ -11,12 +11,14 @@ from headrace.cli import output
 from headrace.cli.command import Command
 from headrace.cli.options import json_option
 from headrace.cli.progress import progress
+from headrace.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from headrace.sync.journals import Sent
     from headrace.sync.outcome import Outcome
 
 _SHOWN_PROBLEMS = 20
+_AGAIN, _FORGET = "again", "forget"
 _EXAMPLES = (
     "headrace sync sqlite:///headrace.db http://tracking.example:5000",
     "headrace sync sqlite:///mlflow.db sqlite:///headrace.db",
@@ -48,7 +50,11 @@ _EXAMPLES = (
     metavar="FOLDER",
     help="Where the files behind a destination's database lie, if not beside it.",
 )
-@click.option("--again", is_flag=True, help="Of journals: send once more what was refused before.")
+@click.option(
+    "--refused",
+    type=click.Choice([_AGAIN, _FORGET]),
+    help="Of journals: send once more what was refused, or show it for the last time.",
+)
 @json_option
 def sync(
     source: str,
@@ -56,7 +62,7 @@ def sync(
     experiments: tuple[str, ...],
     no_artifacts: bool,
     dry_run: bool,
-    again: bool,
+    refused: str | None,
     as_json: bool,
     **artifacts: str | None,
 ) -> None:
@@ -64,8 +70,8 @@ def sync(
 
     SOURCE is a server (http://…, Headrace's or MLflow's), a database (sqlite:///FILE,
     postgresql://…, Headrace's or MLflow's), or MLflow's folder mlruns; it is only read. Or it is
-    a folder of journals, where programs without a server log to (HEADRACE_JOURNAL): what arrived
-    at DESTINATION is removed from it, what was refused is shown.
+    a folder of journals, where programs without a server log to (HEADRACE_JOURNAL): what they
+    logged for DESTINATION is sent and removed from it, what was refused is shown.
     DESTINATION is a server or a database of Headrace's, which is made if it is not there, or a
     server of MLflow's.
 
@@ -78,11 +84,16 @@ def sync(
     from headrace.sync.journals import journal_folders
     from headrace.sync.plan import Choice
 
-    folders = [] if "://" in source else journal_folders(Path(source))
-    if folders:
-        chosen = experiments or no_artifacts or any(artifacts.values())
-        _send(folders, normalized(destination), bool(chosen), again, dry_run, as_json)
+    if "://" not in source and journal_folders(Path(source)):
+        if experiments or no_artifacts or any(artifacts.values()):
+            raise InvalidRequest(
+                "Journals are sent whole: --experiment, --no-artifacts and the folders of "
+                "artifacts go with other sources."
+            )
+        _send(Path(source), normalized(destination), refused, dry_run, as_json)
         return
+    if refused is not None:
+        raise InvalidRequest(f"--refused goes with journals, and there are none at '{source}'.")
     where = Addresses(source, normalized(destination), **artifacts)
     choice = Choice(experiments, files=not no_artifacts)
     with progress("Copying runs and models") as report:
@@ -96,19 +107,27 @@ def sync(
 
 
 def _send(
-    folders: list[Path], destination: str, chosen: bool, again: bool, dry_run: bool, as_json: bool
+    source: Path, destination: str, refused: str | None, dry_run: bool, as_json: bool
 ) -> None:
-    """Send folders of journals, and say what became of them."""
-    from headrace.errors import InvalidRequest
-    from headrace.sync.journals import send
+    """Send what is meant for `destination` of the journals at `source`, and say what became."""
+    from headrace.client.ledger import Ledger
+    from headrace.sync.journals import meant_for, send
 
-    if chosen:
-        raise InvalidRequest(
-            "Journals are sent whole: --experiment, --no-artifacts and the folders of artifacts "
-            "go with other sources."
-        )
+    folders, others = meant_for(source, destination)
     with progress("Sending journals") as report:
-        sent = send(folders, destination, again=again, dry=dry_run, report=report)
+        sent = send(
+            folders,
+            destination,
+            again=refused == _AGAIN,
+            forget=refused == _FORGET,
+            dry=dry_run,
+            report=report,
+        )
+    sent.notes += [
+        f"What lies in {folder} is meant for {Ledger(folder).destination()}: send it there, or "
+        "name that folder to send it here."
+        for folder in others
+    ]
     if as_json:
         output.emit_json(
             {

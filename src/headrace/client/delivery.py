@@ -119,6 +119,7 @@ class Delivery:
         self._artifact_uris: dict[str, str] = {}
         self._series: dict[bytes, entries.Series] = {}
         self._batches: dict[str, _Batch] = {}
+        self._unmade: set[str] = set()
         self._writer = ""
         self.runs = self.points = 0
         """How many were delivered; those that were there already are counted too."""
@@ -287,7 +288,9 @@ class Delivery:
         except HeadraceError as error:
             if self.may_pass(error, run_id):
                 raise
-            if not isinstance(entry, RunCreated):
+            if isinstance(entry, RunCreated):
+                self._note_unmade(run_id)
+            else:
                 self._is_gone(run_id)
             self.refuse(self._writer, run_id, entry, error)
 
@@ -316,7 +319,7 @@ class Delivery:
         except NotFound as error:
             if is_passing(error):
                 raise
-            if not self._is_settled(run_id):
+            if run_id not in self._unmade and not self._is_settled(run_id):
                 raise NotThereYet(run_id) from error
             return True
         except HeadraceError as error:
@@ -324,6 +327,11 @@ class Delivery:
                 raise
             return False
         return run.info.lifecycle_stage != "active"
+
+    def _note_unmade(self, run_id: str) -> None:
+        if len(self._unmade) >= _MOST_RUNS:
+            self._unmade.clear()
+        self._unmade.add(run_id)
 
     def _create(self, entry: RunCreated) -> None:
         ours = entry.request.run_id or ""

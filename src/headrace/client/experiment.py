@@ -174,11 +174,12 @@ def _choose_unseen(
         tracking.hand_down_experiment(experiment_id or "")
     else:
         tracking.hand_down_experiment_name(name)
-    _log.warning(
-        "The experiment %s is chosen unseen, for the server did not answer: %s",
-        repr(name) if name is not None else experiment_id,
-        error,
-    )
+    if not settings.OFFLINE.get_bool(False):
+        _log.warning(
+            "The experiment %s is chosen unseen, for nobody could be asked: %s",
+            repr(name) if name is not None else experiment_id,
+            error,
+        )
     return Experiment(experiment_id or "", name or "", "", "active", 0, 0, {})
 
 

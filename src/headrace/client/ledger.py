@@ -24,12 +24,13 @@ from msgspec import Struct
 
 from headrace.client.entries import Entry, encode
 from headrace.errors import HeadraceError
-from headrace.journal.folder import host_name, own_file
+from headrace.journal.folder import host_name, own_file, remove
 
 DESTINATION: Final = "destination.json"
 STATE: Final = f"sender-{host_name()}.json"
 RUN_IDS: Final = "run-ids.jsonl"
 REFUSED: Final = "refused.jsonl"
+REFUSED_FILES: Final = "refused"
 
 
 class Destination(Struct):
@@ -167,7 +168,7 @@ class Ledger:
 
     def keep_file(self, writer: str, file: Path) -> str:
         """Keep the file of an artifact that was refused; where, relative to the folder."""
-        kept = self.folder / "refused" / f"{writer}-{file.name}"
+        kept = self.folder / REFUSED_FILES / f"{writer}-{file.name}"
         try:
             kept.parent.mkdir(mode=0o700, exist_ok=True)
             shutil.move(file, kept)
@@ -204,6 +205,13 @@ class Ledger:
         for line in self._lines(taken.name, 0):
             yield msgspec.json.decode(line, type=Refusal)
         taken.unlink()
+
+    def forget_refusals(self) -> None:
+        """Remove what was refused, with the files that were kept of it."""
+        for name in (REFUSED, f"{REFUSED}.again"):
+            (self.folder / name).unlink(missing_ok=True)
+        remove(self.folder / REFUSED_FILES)
+        self._known = None
 
     def refused_bytes(self) -> int:
         """The length of the file of refusals: whether there are new ones."""

@@ -12,6 +12,7 @@ import logging
 import os
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -31,6 +32,8 @@ _log: Final = logging.getLogger("headrace")
 DEFAULT_FLUSH_SECONDS: Final = 30.0
 MEMORY_BYTES: Final = 256 * 1024 * 1024
 """Most bytes of logs that are kept in memory while the disk has no room for them."""
+SILENT_SECONDS: Final = 2.0
+"""How long the end of a program waits before it says so."""
 REMEMBERED_RUNS: Final = 1000
 """Runs whose parameters are remembered, so that a changed one is refused at once."""
 _pack_point: Final = entries.POINT.pack
@@ -149,6 +152,23 @@ class Outbox:
         folder = self._writer.folder
         inside = file.relative_to(folder) if folder and file.is_relative_to(folder) else file
         self._append(entries.encode(entries.ArtifactLogged(run_id, path, str(inside))))
+
+    def flush_at_exit(self, timeout: float | None) -> None:
+        """Flush, and say what is waited for when that takes more than a moment."""
+        if timeout is None:
+            timeout = settings.FLUSH_TIMEOUT.get_float(DEFAULT_FLUSH_SECONDS)
+        began = time.monotonic()
+        first = min(timeout, SILENT_SECONDS)
+        if self.flush(first) or self.is_server_away or timeout <= first:
+            return
+        left = timeout - (time.monotonic() - began)
+        _log.warning(
+            "Waiting up to %.0f s for %s to take what was logged. Ctrl-C leaves the rest to the "
+            "sender.",
+            left,
+            places.without_credentials(self.uri),
+        )
+        self.flush(left)
 
     def run_id(self, ours: str) -> str:
         """The id under which the server knows a run: another one on a plain MLflow server."""
@@ -334,7 +354,7 @@ def flush_at_exit(timeout: float | None = None) -> None:
         with suppress(HeadraceError, OSError):
             try:
                 if waits:
-                    outbox.flush(timeout)
+                    outbox.flush_at_exit(timeout)
             except KeyboardInterrupt:
                 waits = False
             for line in outbox.refusals(news=True):

@@ -175,7 +175,7 @@ class Pulse:
         new = [each for each in found if self._is_news(each) or not news]
         where = without_credentials(self._uri)
         lines = [
-            f"{where} refused {each.what} of the run '{each.run_id}': {each.reason} "
+            f"{where} refused {each.what} (run {each.run_id}): {each.reason} "
             f"It is set aside in {self._home}; headrace sync shows and repeats it."
             for each in new[:_MOST_LINES]
         ]

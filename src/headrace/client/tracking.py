@@ -16,6 +16,7 @@ from typing import Final
 
 from headrace import settings
 from headrace.client.outbox import flush_at_exit, when_opened
+from headrace.client.places import without_credentials
 from headrace.errors import InvalidRequest, Unavailable
 from headrace.protocol.uris import scheme_of
 from headrace.store.base import Store
@@ -122,7 +123,10 @@ def quick_store_for(uri: str) -> Store:
     if not uri.startswith("http"):
         return store_for(uri)
     if time.monotonic() < _state.away_until.get(uri, 0.0):
-        raise Unavailable("The server did not answer a moment ago.")
+        raise Unavailable(
+            f"{without_credentials(uri)} did not answer a moment ago; it is asked again in half a "
+            "minute. What is logged meanwhile is kept."
+        )
     key: tuple[object, ...] = ("quick", os.getpid(), uri, *(v.get() for v in _CREDENTIALS))
     found = _state.stores.get(key)
     if found is None:

@@ -77,7 +77,8 @@ def metric_points(
 
 
 def point_fields(metric: Any) -> dict[str, Any]:
-    """A Metric, ours or MLflow's, as fields that can be checked."""
+    """A Metric, ours or MLflow's, as fields that can be checked. Raises InvalidRequest."""
+    _require(metric, "metrics", "a Metric", ("key", "value", "timestamp", "step"))
     fields = {
         "key": metric.key,
         "value": number(metric.key, metric.value),
@@ -97,7 +98,10 @@ def pairs(field: str, values: Mapping[str, Any] | None) -> list[dict[str, Any]]:
 
 
 def pair_fields(given: Iterable[Param | Tag]) -> list[dict[str, Any]]:
-    """Params or tags, ours or MLflow's, as fields that can be checked."""
+    """Params or tags, ours or MLflow's, as fields that can be checked. Raises InvalidRequest."""
+    given = list(given)
+    for pair in given:
+        _require(pair, "params and tags", "a Param or a Tag", ("key", "value"))
     return [{"key": pair.key, "value": str(pair.value)} for pair in given]
 
 
@@ -153,6 +157,11 @@ def every_page(
         if not token:
             break
     return found
+
+
+def _require(value: Any, field: str, expected: str, names: tuple[str, ...]) -> None:
+    if not all(hasattr(value, name) for name in names):
+        raise InvalidRequest(f"Invalid value {_shown(value)} in '{field}': expected {expected}.")
 
 
 def _shown(value: Any) -> str:

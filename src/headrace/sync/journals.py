@@ -50,16 +50,31 @@ def journal_folders(path: Path) -> list[Path]:
     return sorted(child for child in path.iterdir() if (child / DESTINATION).is_file())
 
 
+def meant_for(path: Path, uri: str) -> tuple[list[Path], list[Path]]:
+    """The folders of journals at `path` that are to go to `uri`, and the others.
+
+    A folder of one destination that is named itself is to go wherever it is sent.
+    """
+    folders = journal_folders(path)
+    if folders == [path]:
+        return folders, []
+    goal = without_credentials(uri)
+    wanted = [folder for folder in folders if Ledger(folder).destination() == goal]
+    return wanted, [folder for folder in folders if folder not in wanted]
+
+
 def send(
     folders: list[Path],
     uri: str,
     *,
     again: bool = False,
+    forget: bool = False,
     dry: bool = False,
     report: Report = lambda _done, _total: None,
 ) -> Sent:
     """Send all that lies in `folders` to `uri`; with `again`, what was refused before, too.
 
+    With `forget` what was refused, before or now, is shown for the last time and removed.
     Sending twice changes nothing. The logs of programs that still run are sent as far as they go.
     With `dry` nothing is sent: it says what would be. Raises the fault that stopped it.
     """
@@ -85,8 +100,10 @@ def send(
                     sent.runs += sender.delivery.runs
                     sent.points += sender.delivery.points
         sent.refused += Ledger(folder).refusals()
+        if forget and not dry:
+            Ledger(folder).forget_refusals()
     sent.problems += [
-        Problem(f"{each.what} of the run '{each.run_id}'", each.reason) for each in sent.refused
+        Problem(f"{each.what} (run {each.run_id})", each.reason) for each in sent.refused
     ]
     return sent
 
@@ -111,8 +128,8 @@ def _wait_for_sender(folder: Path, uri: str) -> None:
     goes_to = ledger.destination()
     if goes_to != without_credentials(uri):
         raise InvalidRequest(
-            f"A sender is at work in {folder}, and sends to {goes_to}. Send there, or wait until "
-            "the programs that log there have ended."
+            f"A sender is at work in {folder}, and sends to {goes_to}. Send there, or wait: it "
+            "ends at the latest ten minutes after the last program that logs there."
         )
     first = ledger.state()
     while sender_process.is_running(folder):
