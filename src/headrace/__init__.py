@@ -275,6 +275,13 @@ def _artifacts_door(name: str) -> Any:
 vars(artifacts)["__getattr__"] = _artifacts_door
 
 
+def _missing(name: str) -> AttributeError:
+    from headrace.client.later import TO_COME, message
+
+    said = message(name) if name in TO_COME else f"module 'headrace' has no attribute {name!r}"
+    return AttributeError(said)
+
+
 def __getattr__(name: str) -> Any:
     import importlib
 
@@ -282,7 +289,7 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"headrace.{name}")
     home = _HOME.get(name)
     if home is None:
-        raise AttributeError(f"module 'headrace' has no attribute {name!r}")
+        raise _missing(name)
     value = getattr(importlib.import_module(home), _OTHER_NAMES.get(name, name))
     globals()[name] = value
     return value

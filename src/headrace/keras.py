@@ -1,5 +1,6 @@
 """Autologging of Keras, under the name that MLflow's users import it by."""
 
 from headrace.client.autolog.keras import autolog
+from headrace.client.later import missing as __getattr__  # noqa: F401 - Python looks for it
 
 __all__ = ["autolog"]

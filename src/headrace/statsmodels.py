@@ -1,5 +1,6 @@
 """The door that MLflow's users know: `headrace.statsmodels.autolog()`."""
 
 from headrace.client.autolog.statsmodels import autolog
+from headrace.client.later import missing as __getattr__  # noqa: F401 - Python looks for it
 
 __all__ = ["autolog"]

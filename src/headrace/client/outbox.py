@@ -67,7 +67,7 @@ class Outbox:
     def after_fork(self) -> None:
         """In a child: begin anew. Another thread may have held the locks, and it is not here."""
         self._lock = threading.Lock()
-        self._pulse.forget()
+        self._pulse.after_fork()
 
     def point(
         self, series: tuple[str | None, ...], value: float, timestamp: int, step: int

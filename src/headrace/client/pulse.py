@@ -62,7 +62,13 @@ class Pulse:
         self._names: set[str] = set()
         self._was_away = False
         self._saved: JournalReader | None = None
+        self._is_child = False
         self._lost_told = 0
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child."""
+        self.forget()
+        self._is_child = True
 
     def watch(self, writer: JournalWriter) -> None:
         """Look after this writer too: what it holds in memory, what it lost."""
@@ -249,6 +255,8 @@ class Pulse:
             self._saved.save_to_disk()
 
     def _tell_of_the_server(self) -> None:
+        if self._is_child:
+            return  # the parent does
         state = self._state()
         if state is None or state.failures < 2:
             if self._was_away and state is not None and state.failures == 0:
