@@ -147,7 +147,7 @@ class TestFolder:
         (_experiment(made) / _run(made) / "meta.yaml").write_text("[" * 300_000)
         source = opened(made.uri)
         assert _run(made) not in shown(source)["runs"]
-        assert "more than 20 levels deep" in source.complaints[0]
+        assert "more than 50 levels deep" in source.complaints[0]
 
     def test_whatever_is_broken_the_rest_is_read(self, made: MadeStore) -> None:
         chance = random.Random(7)

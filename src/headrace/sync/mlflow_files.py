@@ -9,12 +9,12 @@ from typing import Any, Final, NamedTuple
 
 from headrace.artifacts.tree import Tree, translated
 from headrace.errors import HeadraceError, InvalidRequest, InvalidState, NotFound
+from headrace.protocol.yaml_text import load_yaml
 
 META: Final = "meta.yaml"
 
 _MAX_BYTES: Final = 64 << 20
 """The largest file to read whole: a data set's profile may have 16 MB, all else is small."""
-_MAX_DEPTH: Final = 20
 
 Meta = Mapping[str, Any]
 
@@ -39,8 +39,6 @@ class MetadataFolder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._tree = Tree(root, only_read=True)
-        self._yaml = _yaml()
-        self._loader = getattr(self._yaml, "CSafeLoader", self._yaml.SafeLoader)
 
     def folders(self, path: str) -> list[str]:
         """The names of the folders directly in `path`, sorted; none where it is missing."""
@@ -83,27 +81,12 @@ class MetadataFolder:
         path = f"{folder}/{META}"
         text = self.text(path)
         try:
-            document = self._loaded(text)
-        except (self._yaml.YAMLError, ValueError, RecursionError) as error:
-            reason = str(error).partition("\n")[0]
-            raise InvalidState(f"{path} is not readable YAML ({reason})") from error
+            document = load_yaml(text)
+        except ValueError as error:
+            raise InvalidState(f"{path} is not readable YAML ({error})") from error
         if not isinstance(document, dict):
             raise InvalidState(f"{path} is empty or cut short")
         return document
-
-    def _loaded(self, text: str) -> Any:
-        """The document in a text; a safe loader makes plain values only."""
-        depth = 0
-        # LibYAML's loader would run out of stack, and take the process with it, where lists lie in
-        # lists a hundred thousand deep; its parser does not.
-        for event in self._yaml.parse(text, Loader=self._loader):
-            if isinstance(event, self._yaml.events.CollectionStartEvent):
-                depth += 1
-            elif isinstance(event, self._yaml.events.CollectionEndEvent):
-                depth -= 1
-            if depth > _MAX_DEPTH:
-                raise ValueError(f"it is more than {_MAX_DEPTH} levels deep")
-        return self._yaml.load(text, Loader=self._loader)
 
     def points(self, path: str, *, of_model: bool = False) -> Iterator[Point | str]:
         """The lines of a metric's file; for one that cannot be read, what is wrong with it.
@@ -196,14 +179,3 @@ def required(meta: Meta, *names: str) -> str:
     if text is None:
         raise InvalidState(f"it has no '{names[0]}'")
     return text
-
-
-def _yaml() -> Any:
-    try:
-        import yaml  # type: ignore[import-untyped]  # PyYAML ships no types
-    except ImportError as error:
-        raise InvalidRequest(
-            "Reading an mlruns folder needs PyYAML, which is not installed: "
-            "pip install 'headrace[mlruns]'."
-        ) from error
-    return yaml
