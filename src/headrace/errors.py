@@ -3,10 +3,12 @@
     HeadraceError                 INTERNAL_ERROR            500
     ├── InvalidRequest            INVALID_PARAMETER_VALUE   400
     │   ├── FilterSyntaxError     INVALID_PARAMETER_VALUE   400
+    │   ├── InvalidModel          INVALID_PARAMETER_VALUE   400
     │   ├── UnsatisfiableRange    INVALID_PARAMETER_VALUE   416
     │   └── PayloadTooLarge       INVALID_PARAMETER_VALUE   413
     ├── Unauthenticated           UNAUTHENTICATED           401
     ├── PermissionDenied          PERMISSION_DENIED         403
+    │   └── NotTrusted            PERMISSION_DENIED         403
     ├── NotFound                  RESOURCE_DOES_NOT_EXIST   404
     │   └── EndpointNotFound      ENDPOINT_NOT_FOUND        404
     ├── MethodNotAllowed          BAD_REQUEST               405
@@ -61,6 +63,10 @@ class FilterSyntaxError(InvalidRequest):
         self.position = position
 
 
+class InvalidModel(InvalidRequest):
+    """A model's folder is not what was saved: a byte, a file or its signature is wrong."""
+
+
 class UnsatisfiableRange(InvalidRequest):
     """A Range header asks for bytes that the file does not have; it has `size`."""
 
@@ -89,6 +95,10 @@ class PermissionDenied(HeadraceError):
 
     error_code = "PERMISSION_DENIED"
     http_status = 403
+
+
+class NotTrusted(PermissionDenied):
+    """Loading a model would run code, and nobody whom the caller trusts has signed it."""
 
 
 class NotFound(HeadraceError):

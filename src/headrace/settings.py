@@ -149,6 +149,15 @@ FLUSH_TIMEOUT = Variable(
     ("HEADRACE_FLUSH_TIMEOUT",),
     "seconds that a reading call, and the end of a program, wait for what was logged (30)",
 )
+SIGNING_KEY = Variable(
+    ("HEADRACE_SIGNING_KEY",),
+    "the Ed25519 key that signs models: a PEM file, or its text (~/.config/headrace, made if needed)",
+    True,
+)
+TRUSTED_SIGNERS = Variable(
+    ("HEADRACE_TRUSTED_SIGNERS",),
+    "more signers whose models may run code here: public keys or files of them, between commas",
+)
 BACKEND_STORE_URI = Variable(
     ("HEADRACE_BACKEND_STORE_URI", "MLFLOW_BACKEND_STORE_URI"),
     "the server's database: sqlite:///FILE or postgresql://…",
