@@ -158,6 +158,18 @@ TRUSTED_SIGNERS = Variable(
     ("HEADRACE_TRUSTED_SIGNERS",),
     "more signers whose models may run code here: public keys or files of them, between commas",
 )
+CACHE = Variable(
+    ("HEADRACE_CACHE",),
+    "the folder of downloaded models and of their environments (~/.cache/headrace)",
+)
+UV_AUTO_DETECT = Variable(
+    ("HEADRACE_UV_AUTO_DETECT", "MLFLOW_UV_AUTO_DETECT"),
+    "whether the uv.lock of the project that a model is saved in is looked for (true)",
+)
+LOG_UV_FILES = Variable(
+    ("HEADRACE_LOG_UV_FILES", "MLFLOW_LOG_UV_FILES"),
+    "whether that uv.lock, with its pyproject.toml, is kept with the model (true)",
+)
 BACKEND_STORE_URI = Variable(
     ("HEADRACE_BACKEND_STORE_URI", "MLFLOW_BACKEND_STORE_URI"),
     "the server's database: sqlite:///FILE or postgresql://…",

@@ -1,0 +1,71 @@
+"""The packages that a program can import, with their versions."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+_FOLDER: Final = re.compile(r"(?P<name>.+?)-(?P<version>\d[^-]*)(?:-py[\d.]+)?\.(?:dist|egg)-info")
+
+
+class Installed(NamedTuple):
+    """An installed package: its normalized name (PEP 503), its version, the folder about it."""
+
+    name: str
+    version: str
+    folder: str
+
+
+def normalized_name(name: str) -> str:
+    """A package's name as indexes compare it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def installed_packages() -> dict[str, str]:
+    """Each installed package's version, by normalized name (PEP 503), in order.
+
+    Read from the names of the folders that installers leave (PEP 376, 427), because opening a
+    file for each package takes a hundred times as long; only a folder whose name does not say
+    its version is opened. The first of several on the path counts, as it does for an import.
+    """
+    found: dict[str, str] = {}
+    for folder in sys.path:
+        for package in packages_in(folder):
+            found.setdefault(package.name, package.version)
+    return dict(sorted(found.items()))
+
+
+def packages_text() -> str:
+    """What is installed as lines `name==version`, which pip takes."""
+    return "".join(f"{name}=={version}\n" for name, version in installed_packages().items())
+
+
+def packages_in(folder: str) -> Iterator[Installed]:
+    """The packages installed into one folder of `sys.path`, in order of their folders' names."""
+    folder = folder or os.curdir
+    try:
+        names = [name for name in os.listdir(folder) if name.endswith((".dist-info", ".egg-info"))]
+    except OSError:
+        return  # a zip file, or what is not there
+    for name in sorted(names):
+        path = os.path.join(folder, name)
+        match = _FOLDER.fullmatch(name)
+        if match:
+            yield Installed(normalized_name(match["name"]), match["version"], path)
+        elif (known := _from_metadata(path)) is not None:
+            yield Installed(normalized_name(known[0]), known[1], path)
+
+
+def _from_metadata(path: str) -> tuple[str, str] | None:
+    from importlib.metadata import PathDistribution
+    from pathlib import Path
+
+    try:
+        metadata = PathDistribution(Path(path)).metadata
+        name, version = metadata["Name"], metadata["Version"]
+    except (OSError, KeyError, ValueError):
+        return None
+    return (name, version) if name and version else None
