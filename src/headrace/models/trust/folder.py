@@ -1,0 +1,296 @@
+"""A model's folder as the loaders see it: each byte checked, and code only from whom one trusts.
+
+`open_folder` checks every file that the signature lists. What loading reads later is checked again
+as it is handed out, so that a file swapped after the check is found: `read` and `code` give the
+very bytes whose digest was right, `code_path` a private copy that was hashed while it was made.
+Files that the signature does not list are not part of the model, and are never handed out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from headrace.artifacts.paths import safe_path
+from headrace.artifacts.tree import Tree
+from headrace.errors import InvalidModel, InvalidRequest, NotFound, NotTrusted
+from headrace.models.trust.bundle import MAX_BUNDLE_BYTES, open_bundle
+from headrace.models.trust.copies import PrivateCopies
+from headrace.models.trust.hashing import digest_of, for_each, listing_of, problem_of
+from headrace.models.trust.keys import PublicKey, shown
+from headrace.models.trust.manifest import SIGNATURE_FILE, digests_in, is_ignored
+from headrace.models.trust.signers import is_trusted
+
+_WHOLE: Final = ("", ".")
+_NAMED_PROBLEMS: Final = 5
+
+
+def open_folder(path: Path, *, trust: bool = False) -> VerifiedFolder:
+    """The model in the folder `path`, every signed file of which has been read and is right.
+
+    A folder without `model.sig`, or signed in a way that is not checked here (a certificate, a
+    Sigstore identity), is unsigned: what cannot run code may be read. `trust` is the caller's word
+    that all in it may run; it does not excuse a changed byte.
+
+    Raises NotFound when there is no such folder, and InvalidModel when a file that the signature
+    lists is changed, missing or no regular file, or when the signature itself is not right.
+    """
+    if not path.is_dir():
+        raise NotFound(f"There is no folder {shown(str(path))}; expected that of a model.")
+    tree = Tree(path, only_read=True)
+    bundle = _bundle(tree)
+    if bundle is None:
+        return VerifiedFolder(tree, trust=trust)
+    payload, signer = open_bundle(bundle)
+    if signer is None:
+        return VerifiedFolder(tree, trust=trust, is_foreign=True)
+    digests = digests_in(payload)
+    _check_all(tree, digests)
+    return VerifiedFolder(tree, digests, signer, trust=trust)
+
+
+class VerifiedFolder:
+    """The files of a model, given out by what they can do; made by `open_folder`.
+
+    Names are relative, with `/`. Every method raises InvalidModel for a name that leads out of the
+    folder, is not there, is no regular file, is not listed by the signature, or whose bytes are not
+    those that were signed. Safe to use from any thread.
+
+    Attributes:
+        path: the folder. Load nothing from it by yourself.
+        signer: the fingerprint of the key it is signed with; None where it is not signed.
+        is_trusted: whether what is in it may run code: its signer is trusted, or `trust` was given.
+    """
+
+    def __init__(
+        self,
+        tree: Tree,
+        digests: Mapping[str, str] | None = None,
+        signer: PublicKey | None = None,
+        *,
+        trust: bool = False,
+        is_foreign: bool = False,
+    ) -> None:
+        self.path = tree.root
+        self.signer = signer.fingerprint if signer else None
+        self.is_trusted = trust or (signer is not None and is_trusted(signer))
+        self._tree = tree
+        self._key = signer
+        self._digests = digests
+        self._is_foreign = is_foreign
+        self._copies = PrivateCopies()
+
+    @property
+    def names(self) -> list[str]:
+        """The files of the model, sorted: those that are signed, else all regular files there."""
+        if self._digests is not None:
+            return sorted(self._digests)
+        return listing_of(self.path).files
+
+    def has(self, name: str) -> bool:
+        """Whether the model has such a file, or a folder with files in it."""
+        try:
+            return bool(self._files_of(name))
+        except InvalidModel:
+            return False
+
+    def read(self, name: str, limit: int | None = None) -> bytes:
+        """A file that cannot run code. Raises InvalidModel too when it has over `limit` bytes."""
+        self._check_name(name)
+        data = self._bytes(name, limit)
+        if self._digests is not None and hashlib.sha256(data).hexdigest() != self._digests[name]:
+            raise self._changed(name)
+        return data
+
+    def file(self, name: str) -> Path:
+        """A (large) file or folder that cannot run code, where it lies.
+
+        It was checked when the folder was opened; who needs the bytes of that moment takes `read`
+        or `code_path`. A folder has nothing in it but files that are signed.
+        """
+        names = self._files_of(name)
+        if names != [name]:
+            self._check_listing("" if name in _WHOLE else name, names)
+        for each in names:
+            try:
+                os.close(self._tree.open_file(each))
+            except OSError as error:
+                raise self._wrong(each, problem_of(error)) from error
+        return self.path if name in _WHOLE else self.path / name
+
+    def code(self, name: str, why: str, limit: int | None = None) -> bytes:
+        """A file that may run code when it is loaded, `why` in a few words ("a pickle").
+
+        Raises NotTrusted unless the model is trusted.
+        """
+        self._check_name(name)
+        self.require_trust(name, why)
+        return self.read(name, limit)
+
+    def code_path(self, name: str, why: str, *, lasting: bool = False) -> Path:
+        """A file or folder that a library must open by itself and that may run code.
+
+        What is signed is given as a copy (0700) that was checked while it was made. It lives as
+        long as this object, or as the process if `lasting`, for modules that are imported later.
+        Keep this object as long as the library may read. What is not signed, but loaded on the
+        caller's word, is given where it lies. Raises NotTrusted unless the model is trusted.
+        """
+        names = self._files_of(name)
+        self.require_trust(name, why)
+        if self._digests is None:
+            return self.file(name)
+        wanted = {each: self._digests[each] for each in names}
+        home = self._copies.copy(self._tree, wanted, lasting=lasting)
+        return home if name in _WHOLE else home / name
+
+    def require_trust(self, what: str, why: str) -> None:
+        """Raise NotTrusted unless the model is trusted: `what` runs code because it is `why`.
+
+        The error says who signed, and both ways out.
+        """
+        if self.is_trusted:
+            return
+        folder = shown(str(self.path))
+        begin = f"Loading this model would run code: {shown(what)} is {why}, and "
+        if self._key is None:
+            signed = "its signature is of a kind that Headrace does not check"
+            reason = signed if self._is_foreign else "nobody has signed the model"
+            raise NotTrusted(
+                f"{begin}{reason}. If you know where {folder} comes from, load it with trust=True, "
+                f"or sign it with your own key: headrace trust sign {folder}. (Models signed by "
+                "others load after: headrace trust add NAME KEY.)"
+            )
+        raise NotTrusted(
+            f"{begin}it is signed by {self.signer}, whom you do not trust. If that is the key of "
+            "somebody you know (headrace trust show prints theirs), trust it with: headrace trust "
+            f"add NAME {self._key.text}; or load this model alone with trust=True. It lies in "
+            f"{folder}."
+        )
+
+    def unsigned_files(self) -> list[str]:
+        """What lies in the folder but is not signed (all of it, where nothing is), sorted."""
+        files, others = listing_of(self.path)
+        return sorted({*files, *others} - set(self._digests or ()))
+
+    def close(self) -> None:
+        """Remove the copies that `code_path` made, save lasting ones."""
+        self._copies.close()
+
+    def _check_name(self, name: str) -> None:
+        try:
+            safe_path(name, "file of the model")
+        except InvalidRequest as error:
+            raise InvalidModel(error.message) from error
+        if is_ignored(name):
+            raise self._wrong(name, "is never part of a model")
+        if self._digests is not None and name not in self._digests:
+            raise self._wrong(name, "is not among the files that are signed")
+
+    def _files_of(self, name: str) -> list[str]:
+        """The file `name`, or the files in the folder `name`."""
+        if name not in _WHOLE:
+            try:
+                safe_path(name, "file of the model")
+            except InvalidRequest as error:
+                raise InvalidModel(error.message) from error
+            if is_ignored(name):
+                raise self._wrong(name, "is never part of a model")
+        if self._digests is None:
+            found = self._on_disk(name)
+        elif name in self._digests:
+            found = [name]
+        else:
+            above = "" if name in _WHOLE else f"{name}/"
+            found = sorted(each for each in self._digests if each.startswith(above))
+        if not found:
+            is_there = self._digests is not None and os.path.lexists(self.path / name)
+            raise self._wrong(name, "is not signed" if is_there else "is missing")
+        return found
+
+    def _on_disk(self, name: str) -> list[str]:
+        """As `_files_of`, in a folder that is not signed."""
+        if name not in _WHOLE:
+            try:
+                os.close(self._tree.open_file(name))
+                return [name]
+            except IsADirectoryError:
+                pass
+            except OSError as error:
+                raise self._wrong(name, problem_of(error)) from error
+        try:
+            return listing_of(self.path, "" if name in _WHOLE else name).files
+        except OSError as error:
+            raise self._wrong(name, problem_of(error)) from error
+
+    def _check_listing(self, below: str, names: list[str]) -> None:
+        """Raise unless the folder `below` holds the files `names` and nothing else."""
+        try:
+            files, others = listing_of(self.path, below)
+        except OSError as error:
+            raise self._wrong(below or ".", problem_of(error)) from error
+        if others:
+            raise self._wrong(others[0], "is a symbolic link, a pipe or a device")
+        for extra in sorted(set(files) - set(names)):
+            raise self._wrong(extra, "is not among the files that are signed")
+
+    def _bytes(self, name: str, limit: int | None) -> bytes:
+        try:
+            with open(self._tree.open_file(name), "rb", buffering=0) as file:
+                size = os.fstat(file.fileno()).st_size
+                if limit is not None and size > limit:
+                    raise self._wrong(name, f"has {size} bytes, at most {limit} are read")
+                return file.read(-1 if limit is None else limit)
+        except OSError as error:
+            raise self._wrong(name, problem_of(error)) from error
+
+    def _changed(self, name: str) -> InvalidModel:
+        return self._wrong(name, "has been changed since the model was signed")
+
+    def _wrong(self, name: str, problem: str) -> InvalidModel:
+        return _invalid(self.path, [f"{shown(name)} {problem}"], is_signed=self._key is not None)
+
+
+def _bundle(tree: Tree) -> bytes | None:
+    """The content of model.sig; None if there is none."""
+    try:
+        fd = tree.open_file(SIGNATURE_FILE)
+    except OSError as error:
+        if not os.path.lexists(tree.root / SIGNATURE_FILE):
+            return None
+        raise _invalid(tree.root, [f"{SIGNATURE_FILE} {problem_of(error)}"]) from error
+    with open(fd, "rb", buffering=0) as file:
+        if os.fstat(fd).st_size > MAX_BUNDLE_BYTES:
+            raise _invalid(tree.root, [f"{SIGNATURE_FILE} is larger than {MAX_BUNDLE_BYTES} bytes"])
+        return file.read(MAX_BUNDLE_BYTES)
+
+
+def _check_all(tree: Tree, digests: Mapping[str, str]) -> None:
+    """Raise InvalidModel unless every file is there and has the digest it should have."""
+
+    def problem(name: str) -> str | None:
+        try:
+            is_right = digest_of(tree, name) == digests[name]
+        except OSError as error:
+            return f"{shown(name)} {problem_of(error)}"
+        return None if is_right else f"{shown(name)} has been changed since the model was signed"
+
+    found = [text for text in for_each(tree, list(digests), problem) if text]
+    if found:
+        raise _invalid(tree.root, found)
+
+
+def _invalid(folder: Path, problems: list[str], *, is_signed: bool = True) -> InvalidModel:
+    listed = "; ".join(problems[:_NAMED_PROBLEMS])
+    if len(problems) > _NAMED_PROBLEMS:
+        listed += f"; and {len(problems) - _NAMED_PROBLEMS} more files"
+    way_out = (
+        " Fetch the model again; or, if you made the change yourself, sign it anew: "
+        f"headrace trust sign {shown(str(folder))}"
+    )
+    return InvalidModel(
+        f"The model in {shown(str(folder))} is not what was saved: {listed}."
+        f"{way_out if is_signed else ''}"
+    )

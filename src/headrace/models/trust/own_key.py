@@ -1,0 +1,165 @@
+"""The user's own signing key: from `HEADRACE_SIGNING_KEY`, else a file made on first use.
+
+The file is `signing_key.pem` in the folder `headrace` of the user's settings (XDG_CONFIG_HOME, or
+~/.config): PEM, PKCS8, readable by its owner only. Processes that start together agree on one
+key: it is written beside its place and linked there, and the first link wins.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from headrace import settings
+from headrace.errors import InvalidRequest, InvalidState
+from headrace.models.trust.keys import PublicKey
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+KEY_FILE: Final = "signing_key.pem"
+_LARGEST: Final = 64 << 10
+
+
+class SigningKey:
+    """A private key that signs, and the public key it goes with."""
+
+    def __init__(self, private: Ed25519PrivateKey) -> None:
+        self._private = private
+        self.public = PublicKey(private.public_key().public_bytes_raw())
+
+    def sign(self, message: bytes) -> bytes:
+        """The 64 bytes of the signature of `message`."""
+        return self._private.sign(message)
+
+
+def settings_folder() -> Path:
+    """Where the key and the trusted signers are kept."""
+    base = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    return Path(base) / "headrace"
+
+
+def signing_key() -> SigningKey:
+    """The key that signs for this user, made now if there is none.
+
+    Raises InvalidRequest when HEADRACE_SIGNING_KEY holds no Ed25519 key, and InvalidState when the
+    user's own cannot be read or made; both say what to do.
+    """
+    configured = _configured()
+    if configured is not None:
+        return configured
+    path = settings_folder() / KEY_FILE
+    try:
+        try:
+            pem = _read(path)
+        except FileNotFoundError:
+            _make(path)
+            pem = _read(path)
+    except OSError as error:
+        raise InvalidState(
+            f"The key that signs models cannot be kept: {path}: {error.strerror}. Set "
+            "HEADRACE_SIGNING_KEY to a PEM file with an Ed25519 key (or to its text), or "
+            "XDG_CONFIG_HOME to a folder that can be written."
+        ) from error
+    return SigningKey(_private_key(pem, str(path)))
+
+
+def own_public_keys() -> list[PublicKey]:
+    """The public keys of this user: that of HEADRACE_SIGNING_KEY, that of the file; none is made.
+
+    Both, so that one's own models stay trusted when a job is given another key.
+    """
+    found = []
+    configured = _configured()
+    if configured is not None:
+        found.append(configured.public)
+    path = settings_folder() / KEY_FILE
+    with suppress(OSError):
+        found.append(SigningKey(_private_key(_read(path), str(path))).public)
+    return found
+
+
+def _configured() -> SigningKey | None:
+    given = settings.SIGNING_KEY.get()
+    if given is None:
+        return None
+    name = settings.SIGNING_KEY.names[0]
+    if "-----BEGIN" in given:
+        # Some build systems keep a text of several lines with its line ends written out.
+        pem = given.replace("\\n", "\n").encode("utf-8", "replace")
+        return SigningKey(_private_key(pem, name))
+    path = Path(os.path.expanduser(given))
+    try:
+        pem = _read(path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "this is no file's name"
+        # Not the value: what is no file's name may be a secret that was pasted in the wrong form.
+        where = f": {path}" if path.is_absolute() else ""
+        raise InvalidRequest(
+            f"{name} cannot be read{where}: {reason}; expected a PEM file with an Ed25519 key, or "
+            "its text."
+        ) from error
+    return SigningKey(_private_key(pem, f"{name} ({path})"))
+
+
+def _private_key(pem: bytes, source: str) -> Ed25519PrivateKey:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        key = load_pem_private_key(pem, password=None)
+    except TypeError as error:
+        raise InvalidRequest(
+            f"{source}: the key is encrypted with a passphrase; give it without one."
+        ) from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise InvalidRequest(
+            f"{source}: there is no private key in PEM form; make one with: "
+            "openssl genpkey -algorithm ed25519"
+        ) from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise InvalidRequest(
+            f"{source}: the key is of another kind; expected Ed25519, such as that of: "
+            "openssl genpkey -algorithm ed25519"
+        )
+    return key
+
+
+def _read(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(_LARGEST)
+
+
+def _make(path: Path) -> None:
+    """Put a new key at `path`, unless another process was quicker."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    pem = Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    private_folder(path.parent)
+    temp = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(pem)
+            file.flush()
+            os.fsync(fd)
+        with suppress(FileExistsError):
+            os.link(temp, path)
+    finally:
+        os.unlink(temp)
+
+
+def private_folder(folder: Path) -> None:
+    """Make a folder that only its owner may enter, with the folders above it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)

@@ -1,0 +1,100 @@
+"""Signing the files of a model with the user's own key."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from headrace.artifacts.tree import Tree
+from headrace.errors import InvalidRequest, InvalidState, NotFound
+from headrace.models.trust.bundle import sign
+from headrace.models.trust.hashing import digest_of, for_each, listing_of, problem_of
+from headrace.models.trust.keys import shown
+from headrace.models.trust.manifest import SIGNATURE_FILE, statement_of
+from headrace.models.trust.own_key import SigningKey, signing_key
+
+_log = logging.getLogger(__name__)
+
+
+def sign_folder(path: Path, digests: Mapping[str, str] | None = None) -> bool:
+    """Sign all files of the folder `path` as they are now; the signature goes into `model.sig`.
+
+    `digests` (relative path to SHA-256 in hex) of files whose bytes the caller has hashed while
+    writing them are taken as they are. The file is replaced at once: a reader sees the old
+    signature or the new one. Where the user's key can neither be read nor made (a home that cannot
+    be written), the model stays unsigned with a warning that says what to do, and this is False: a
+    training that has ended shall not lose its model to that.
+
+    Raises InvalidRequest for a symbolic link, a pipe or another thing that cannot be signed, for a
+    name that MLflow's artifacts cannot have, for a digest of a file that is not there, and for a
+    HEADRACE_SIGNING_KEY that is no key.
+    """
+    key = _key_or_warning(path.name)
+    if key is None:
+        return False
+    found = digests_of_folder(path, digests or {})
+    name = path.name or Path(os.path.abspath(path)).name
+    _replace(path / SIGNATURE_FILE, sign(statement_of(name or "model", found), key))
+    return True
+
+
+def signature_over(name: str, digests: Mapping[str, str]) -> bytes | None:
+    """The content of `model.sig` for a model `name` with these files, wherever they lie.
+
+    None, with a warning, where the user's key can neither be read nor made; see sign_folder.
+    """
+    key = _key_or_warning(name)
+    return sign(statement_of(name, digests), key) if key else None
+
+
+def digests_of_folder(path: Path, known: Mapping[str, str]) -> dict[str, str]:
+    """The SHA-256 of every file in a folder that is to be signed; `known` ones are not computed."""
+    tree = Tree(path, only_read=True)
+    try:
+        files, others = listing_of(tree.root)
+    except FileNotFoundError as error:
+        raise NotFound(f"There is no folder {shown(str(path))} to sign.") from error
+    except NotADirectoryError as error:
+        raise InvalidRequest(f"{shown(str(path))} is a file; expected a model's folder.") from error
+    if others:
+        raise InvalidRequest(
+            f"{shown(others[0])} in {shown(str(path))} is a symbolic link, a pipe or a device, "
+            "which a signature cannot cover; put the file itself there."
+        )
+    absent = known.keys() - set(files)
+    if absent:
+        raise InvalidRequest(f"{shown(min(absent))} is to be signed, but is not in the folder.")
+
+    def digest(name: str) -> str:
+        try:
+            return known.get(name) or digest_of(tree, name)
+        except OSError as error:
+            raise InvalidRequest(
+                f"{shown(name)} {problem_of(error)}; nothing was signed."
+            ) from error
+
+    return dict(zip(files, for_each(tree, files, digest), strict=True))
+
+
+def _key_or_warning(name: str) -> SigningKey | None:
+    try:
+        return signing_key()
+    except InvalidState as error:
+        _log.warning("The model '%s' is not signed. %s", name, error.message)
+        return None
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temp = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with open(temp, "xb") as file:
+            file.write(content)
+        os.replace(temp, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temp)
+        raise
