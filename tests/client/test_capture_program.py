@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from headrace.client import context
 from headrace.client.command_line import MASK, command_line, masked
 from headrace.client.machine import gpu_names
-from headrace.client.packages import installed_packages, packages_text
 from headrace.client.switches import Switches, set_capture, switches
 from headrace.errors import InvalidRequest
+from headrace.models.environment.installed import installed_packages, packages_text
 
 HEX = "0123456789abcdef" * 2
 

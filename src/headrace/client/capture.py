@@ -136,7 +136,7 @@ class _Notes:
                 return
 
     def _packages(self) -> None:
-        from headrace.client.packages import packages_text
+        from headrace.models.environment.installed import packages_text
 
         if self._wanted.packages:
             self._file(PACKAGES_FILE, packages_text())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickletools
 from typing import Any, Final
 
 from headrace.errors import InvalidRequest
@@ -23,6 +22,8 @@ def modules_in_pickle(data: bytes) -> set[str]:
     imports for functions that it carries by value count too. Raises InvalidRequest where `data`
     is no pickle.
     """
+    import pickletools
+
     reader = _Reader()
     try:
         for opcode, argument, _position in pickletools.genops(data):

@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from headrace.models.environment.imports import modules_imported_by
 from headrace.models.environment.installed import installed_packages, normalized_name
 from headrace.models.environment.owners import owners_of
 
@@ -41,6 +40,8 @@ def requirements_for(
     and of Headrace need nothing. Local version labels are left out, as indexes do not have them
     (`torch==2.13.0` for 2.13.0+cpu), which is what MLflow does.
     """
+    from headrace.models.environment.imports import modules_imported_by
+
     installed = installed_packages()
     found: dict[str, str] = {}
     for owner in owners_of({*modules, *modules_imported_by(code_files)}):
