@@ -26,8 +26,8 @@ AT_ONCE: Final = 4
 _PIECE: Final = 1 << 20
 
 
-def upload_file(store: ArtifactStore, source: Path, path: str, large: int = LARGE_FILE) -> None:
-    """Write the local file `source` to `path`, over an older one.
+def upload_file(store: ArtifactStore, source: Path, path: str, large: int = LARGE_FILE) -> str:
+    """Write the local file `source` to `path`, over an older one; the SHA-256, in hex, of it.
 
     Raises NotFound when `source` is not there, InvalidRequest when it is a folder.
     """
@@ -37,21 +37,24 @@ def upload_file(store: ArtifactStore, source: Path, path: str, large: int = LARG
         if source.is_dir():
             raise InvalidRequest(f"'{source}' is a folder; expected a file.")
         if not isinstance(store, HttpArtifactStore):
-            _copy_in(store, source, path)
-        elif size >= large and store.info().multipart_uploads_enabled:
-            _upload_in_parts(store, source, path, size)
-        else:
-            FileSlice(source, 0, size).send(store.transport, file_target(path), {})
+            return _copy_in(store, source, path)
+        if size >= large and store.info().multipart_uploads_enabled:
+            return _upload_in_parts(store, source, path, size)
+        whole = FileSlice(source, 0, size)
+        whole.send(store.transport, file_target(path), {})
+        return whole.sha256
     except FileNotFoundError:
         raise NotFound(f"There is no file '{source}'.") from None
     except PermissionError:
         raise InvalidRequest(f"The file '{source}' may not be read.") from None
 
 
-def upload_folder(store: ArtifactStore, source: Path, path: str) -> None:
+def upload_folder(store: ArtifactStore, source: Path, path: str) -> dict[str, str]:
     """Write all files below the local folder `source` to the same names below `path`.
 
-    Raises NotFound when there is no such folder. Empty folders leave no trace.
+    Gives the SHA-256, in hex, of the bytes that were sent, by each file's name below `source`.
+    Raises NotFound when there is no such folder. Empty folders leave no trace; links to files are
+    followed.
     """
     if not source.is_dir():
         raise NotFound(f"There is no folder '{source}'.")
@@ -59,13 +62,16 @@ def upload_folder(store: ArtifactStore, source: Path, path: str) -> None:
     for folder, _, names in os.walk(source):
         below = Path(folder).relative_to(source).as_posix()
         for name in sorted(names):
-            target = join(path, join("" if below == "." else below, name))
-            files.append((Path(folder) / name, safe_path(target)))
+            inside = join("" if below == "." else below, name)
+            safe_path(join(path, inside))
+            files.append((Path(folder) / name, inside))
+    digests: dict[str, str] = {}
 
     def upload(file: tuple[Path, str]) -> None:
-        upload_file(store, *file)
+        digests[file[1]] = upload_file(store, file[0], join(path, file[1]))
 
     _at_once(upload, files)
+    return digests
 
 
 def download_file(store: ArtifactStore, path: str, target: Path, large: int = LARGE_FILE) -> None:
@@ -153,11 +159,11 @@ def _at_once(work: Callable[[T], None], things: Sequence[T]) -> None:
             raise
 
 
-def _copy_in(store: ArtifactStore, source: Path, path: str) -> None:
+def _copy_in(store: ArtifactStore, source: Path, path: str) -> str:
     with open(source, "rb") as file, store.write(path) as writer:
         while piece := file.read(_PIECE):
             writer.write(piece)
-        writer.commit()
+        return writer.commit().sha256
 
 
 def _copy_out(reader: ArtifactReader, target: Path) -> str:
@@ -169,7 +175,7 @@ def _copy_out(reader: ArtifactReader, target: Path) -> str:
     return digest.hexdigest()
 
 
-def _upload_in_parts(store: HttpArtifactStore, source: Path, path: str, size: int) -> None:
+def _upload_in_parts(store: HttpArtifactStore, source: Path, path: str, size: int) -> str:
     length = max(PART, -(-size // MAX_PARTS))
     starts = range(0, size, length)
     upload_id = store.create_upload(path, len(starts))
@@ -184,12 +190,18 @@ def _upload_in_parts(store: HttpArtifactStore, source: Path, path: str, size: in
 
     try:
         _at_once(send, range(1, len(starts) + 1))
-        store.complete_upload(path, upload_id, [done[number] for number in sorted(done)])
+        parts = [done[number] for number in sorted(done)]
+        return store.complete_upload(path, upload_id, parts).sha256 or _digest(source)
     except BaseException:
         # The first error is the one to tell; an upload that stays is cleaned by the server.
         with suppress(Exception):
             store.abort_upload(path, upload_id)
         raise
+
+
+def _digest(source: Path) -> str:
+    with open(source, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _download_in_ranges(store: HttpArtifactStore, path: str, target: Path, size: int) -> str:

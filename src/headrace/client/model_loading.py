@@ -1,0 +1,55 @@
+"""Models by their URIs: on local disk, checked, and loaded.
+
+`models:/m-<id>`, `models:/<name>/<version>`, `models:/<name>@<alias>`, `runs:/<id>/<path>`,
+artifact URIs, and folders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from headrace.artifacts.open import local_path
+from headrace.client.client import current_client
+from headrace.models import loading
+from headrace.models.model import ModelInfo, info_of
+from headrace.models.pyfunc import PyFuncModel
+from headrace.protocol.uris import scheme_of
+
+
+def local_model(model_uri: str | Path, dst_path: str | Path | None = None) -> Path:
+    """The folder of a model on local disk. NotFound; InvalidRequest for no such URI."""
+    uri = str(model_uri)
+    if scheme_of(uri) in ("", "file") and dst_path is None:
+        return local_path(uri)
+    return Path(current_client()._download_uri(uri, None if dst_path is None else str(dst_path)))
+
+
+def load_model(
+    model_uri: str | Path,
+    flavor: str | None = None,
+    *,
+    dst_path: str | Path | None = None,
+    trust: bool = False,
+    **options: Any,
+) -> Any:
+    """The object of the model's own library; see `models.loading.load_model`."""
+    return loading.load_model(local_model(model_uri, dst_path), flavor, trust=trust, **options)
+
+
+def load_pyfunc(
+    model_uri: str | Path,
+    model_config: Mapping[str, Any] | None = None,
+    *,
+    dst_path: str | Path | None = None,
+    trust: bool = False,
+) -> PyFuncModel:
+    """The model as something that predicts; see `models.loading.load_pyfunc`."""
+    return loading.load_pyfunc(local_model(model_uri, dst_path), model_config, trust=trust)
+
+
+def get_model_info(model_uri: str | Path) -> ModelInfo:
+    """What a model's folder says of itself. NotFound; InvalidRequest."""
+    _, model = loading.open_model(local_model(model_uri))
+    return info_of(model, str(model_uri))

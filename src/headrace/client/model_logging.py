@@ -1,0 +1,159 @@
+"""Logging models: a logged model with its files, linked to the run that made it.
+
+The logged model is PENDING while its files are saved and sent, READY when all are there, FAILED
+when that did not work out; what can be known to be wrong is found out before there is any. Each
+file is read once, when it is sent, and the manifest of what was sent is signed last.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from headrace.client.active import active_run
+from headrace.client.client import Client, current_client
+from headrace.client.entities import LoggedModel
+from headrace.client.models import initialize_logged_model, register_model
+from headrace.errors import HeadraceError, InvalidRequest
+from headrace.models.model import Model, ModelInfo, info_of
+from headrace.models.saving import SaveRequest, request_for, write_model
+from headrace.models.trust import SIGNATURE_FILE, signature_over
+from headrace.protocol.datasets import ModelOutput
+from headrace.protocol.metrics import Metric
+from headrace.protocol.names import check_logged_model_name
+
+DEFAULT_NAME = "model"
+
+
+@dataclass(frozen=True)
+class LogRequest:
+    """How a model is logged. The names are those of MLflow's arguments."""
+
+    name: str | None = None
+    artifact_path: str | None = None
+    """The older word for `name`."""
+    registered_model_name: str | None = None
+    await_registration_for: int | None = 300
+    params: Mapping[str, Any] | None = None
+    tags: Mapping[str, Any] | None = None
+    model_type: str | None = None
+    step: int = 0
+    model_id: str | None = None
+    """A logged model that is there already, and gets these files."""
+
+    def model_name(self) -> str | None:
+        """The name of the logged model. InvalidRequest for two different ones."""
+        if self.name and self.artifact_path and self.name != self.artifact_path:
+            raise InvalidRequest(
+                f"'name' is {self.name!r} and 'artifact_path', the older word for it, is "
+                f"{self.artifact_path!r}: give one of them."
+            )
+        name = self.name or self.artifact_path
+        if name is not None:
+            check_logged_model_name("name", name)
+        return name
+
+
+def log_model(model: Any, flavor: str | None = None, **given: Any) -> ModelInfo:
+    """Log a model of any library: `given` are the fields of `LogRequest`, those of `SaveRequest`
+    and `Requirements`, and the flavor's own options.
+
+    InvalidRequest for what cannot be saved, with nothing left behind but a logged model that is
+    FAILED when saving had begun. Anything that the tracking server raises.
+    """
+    own = {name: given.pop(name) for name in LogRequest.__dataclass_fields__ if name in given}
+    return log(request_for(model, flavor, **given), LogRequest(**own))
+
+
+def log(request: SaveRequest, how: LogRequest) -> ModelInfo:
+    """As `log_model`, of what was made already."""
+    name = how.model_name()
+    request.check()
+    client = current_client()
+    logged = _logged_model(client, name, how)
+    staged = Path(tempfile.mkdtemp(prefix="headrace-model-"))
+    try:
+        described = _send(client, request, logged, staged)
+        logged = client.finalize_logged_model(logged.model_id, "READY")
+    except BaseException:
+        # The first error is the one to tell.
+        with suppress(HeadraceError):
+            client.finalize_logged_model(logged.model_id, "FAILED")
+        raise
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+    version = None
+    if how.registered_model_name is not None:
+        version = register_model(
+            logged.model_uri, how.registered_model_name, how.await_registration_for
+        ).version
+    return info_of(
+        described,
+        logged.model_uri,
+        registered_model_version=None if version is None else int(version),
+        name=logged.name,
+        params=logged.params,
+        tags=logged.tags,
+        metrics=logged.metrics,
+        creation_timestamp=logged.creation_timestamp,
+    )
+
+
+def _send(client: Client, request: SaveRequest, logged: LoggedModel, staged: Path) -> Model:
+    """Save into `staged`, send it all, and last the signature over what was sent."""
+    from headrace.artifacts.transfer import upload_file, upload_folder
+
+    identity = {
+        "model_id": logged.model_id,
+        "run_id": logged.source_run_id or None,
+        "artifact_path": logged.artifact_location,
+    }
+    described = write_model(request, staged, identity, by_reference=True)
+    place = client._place(logged.artifact_location)
+    digests = upload_folder(place.store, staged, place.path)
+    signature = staged / SIGNATURE_FILE
+    signature.write_bytes(signature_over(logged.name, digests))
+    upload_file(place.store, signature, place.below(SIGNATURE_FILE).path)
+    return described
+
+
+def _logged_model(client: Client, name: str | None, how: LogRequest) -> LoggedModel:
+    """The logged model to fill, linked to the active run, which it takes its parameters from."""
+    if how.model_id is not None:
+        return client.get_logged_model(how.model_id)
+    run = active_run()
+    known = client.get_run(run.info.run_id) if run is not None else None
+    params = {**(known.data.params if known else {}), **_texts(how.params)}
+    logged = initialize_logged_model(
+        name or DEFAULT_NAME, tags=_texts(how.tags), params=params, model_type=how.model_type
+    )
+    if known is not None:
+        run_id = known.info.run_id
+        client.log_outputs(run_id, [ModelOutput(model_id=logged.model_id, step=how.step)])
+        _link_metrics(client, run_id, known.data.metrics, logged.model_id, how.step)
+    return logged
+
+
+def _link_metrics(
+    client: Client, run_id: str, names: Mapping[str, float], model_id: str, step: int
+) -> None:
+    """Say of the run's metrics of this step, that are of no model yet, that they are of this."""
+    found = [
+        Metric(
+            key=each.key, value=each.value, timestamp=each.timestamp, step=step, model_id=model_id
+        )
+        for name in names
+        for each in client.get_metric_history(run_id, name)
+        if each.step == step and each.model_id is None
+    ]
+    if found:
+        client.log_batch(run_id, metrics=found)
+
+
+def _texts(values: Mapping[str, Any] | None) -> dict[str, str]:
+    return {key: str(value) for key, value in (values or {}).items()}

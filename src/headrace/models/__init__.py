@@ -1,0 +1,24 @@
+"""Models as folders that say what they are: MLflow's format, read and written.
+
+The names of `mlflow.models` are found here; each is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+_HOMES: Final = {
+    "headrace.models.model": ("Model", "ModelInfo"),
+    "headrace.models.signature": ("ModelSignature", "infer_signature"),
+}
+_HOME: Final = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    import importlib
+
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'headrace.models' has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(home), name)
+    return value

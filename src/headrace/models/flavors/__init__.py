@@ -1,0 +1,1 @@
+"""One file for each library whose models can be saved and loaded."""

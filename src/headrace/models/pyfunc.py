@@ -1,0 +1,107 @@
+"""A loaded model that predicts, whatever library made it: `PyFuncModel`, with MLflow's names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from headrace.errors import InvalidRequest
+from headrace.models.examples import load_example
+from headrace.models.flavor import Predictor
+from headrace.models.model import PYFUNC, Model
+from headrace.models.trust import VerifiedFolder
+
+if TYPE_CHECKING:
+    from headrace.models.signature import ModelSignature
+
+
+class PyFuncModel:
+    """A model and its signature. `predict` takes pandas, polars, NumPy, dictionaries and lists."""
+
+    def __init__(
+        self,
+        metadata: Model,
+        predictor: Predictor,
+        native: Any,
+        folder: VerifiedFolder,
+        model_config: Mapping[str, Any],
+    ) -> None:
+        self.metadata = metadata
+        """What the `MLmodel` file says."""
+        self.native = native
+        """The object of the model's own library."""
+        self.model_config = dict(model_config)
+        self._predictor = predictor
+        self._folder = folder
+
+    @property
+    def signature(self) -> ModelSignature | None:
+        """What goes in and comes out; None where it is not known."""
+        return self.metadata.signature
+
+    @property
+    def model_id(self) -> str | None:
+        """The id of the logged model; None for one that was only saved."""
+        return self.metadata.model_id
+
+    @property
+    def loader_module(self) -> str | None:
+        """The module by which MLflow loads it."""
+        entry = self.metadata.flavors.get(PYFUNC) or {}
+        name = entry.get("loader_module")
+        return None if name is None else str(name)
+
+    @property
+    def input_example(self) -> Any:
+        """The example that was saved with the model, without its params; None without one."""
+        info = self.metadata.saved_input_example_info
+        return None if info is None else load_example(self._folder, info)
+
+    def predict(self, data: Any, params: Mapping[str, Any] | None = None) -> Any:
+        """Predict for `data`, which is made to fit the signature first.
+
+        `params` that the signature does not name are ignored with a warning. InvalidRequest names
+        the column that does not fit, the type found and the type wanted.
+        """
+        data, params = self._enforced(data, params)
+        return self._predictor.predict(data, params)
+
+    def predict_stream(self, data: Any, params: Mapping[str, Any] | None = None) -> Iterator[Any]:
+        """Predict piece by piece, where the model can. Otherwise as `predict`."""
+        data, params = self._enforced(data, params)
+        return self._predictor.predict_stream(data, params)
+
+    def unwrap_python_model(self) -> Any:
+        """The PythonModel (or function) that was saved. InvalidRequest for a library's model."""
+        if self.metadata.flavors.keys() - {PYFUNC}:
+            raise InvalidRequest(
+                "This model is no PythonModel; 'native' is the object of its own library."
+            )
+        return self.native
+
+    def get_raw_model(self) -> Any:
+        """The object of the model's own library."""
+        return self.native
+
+    def _enforced(
+        self, data: Any, params: Mapping[str, Any] | None
+    ) -> tuple[Any, Mapping[str, Any] | None]:
+        from headrace.models.enforcement import enforce_input, enforce_params
+
+        signature = self.metadata.signature
+        if signature is None:
+            return data, params
+        if signature.inputs is not None:
+            data = enforce_input(data, signature)
+        return data, enforce_params(params, signature)
+
+    def __repr__(self) -> str:
+        known = self.metadata
+        lines = [
+            "headrace.pyfunc.PyFuncModel:",
+            f"  flavors: {', '.join(known.flavors)}",
+            *([f"  model_id: {known.model_id}"] if known.model_id else []),
+            *([f"  run_id: {known.run_id}"] if known.run_id else []),
+            *([f"  signature: {known.signature!r}"] if known.signature else []),
+        ]
+        return "\n".join(lines)
