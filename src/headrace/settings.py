@@ -151,8 +151,12 @@ FLUSH_TIMEOUT = Variable(
 )
 SIGNING_KEY = Variable(
     ("HEADRACE_SIGNING_KEY",),
-    "the Ed25519 key that signs models: a PEM file, or its text (~/.config/headrace, made if needed)",
+    "the Ed25519 key that signs models: a PEM file, or its text (one made on first use)",
     True,
+)
+KEYS = Variable(
+    ("HEADRACE_KEYS",),
+    "the folder of the signing key and of the trusted signers (~/.config/headrace)",
 )
 TRUSTED_SIGNERS = Variable(
     ("HEADRACE_TRUSTED_SIGNERS",),

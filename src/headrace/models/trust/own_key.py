@@ -1,8 +1,8 @@
 """The user's own signing key: from `HEADRACE_SIGNING_KEY`, else a file made on first use.
 
-The file is `signing_key.pem` in the folder `headrace` of the user's settings (XDG_CONFIG_HOME, or
-~/.config): PEM, PKCS8, readable by its owner only. Processes that start together agree on one
-key: it is written beside its place and linked there, and the first link wins.
+The file is `signing_key.pem` in the folder of keys: PEM, PKCS8, readable by its owner only.
+Processes that start together agree on one key: it is written beside its place and linked there,
+and the first link wins.
 """
 
 from __future__ import annotations
@@ -36,8 +36,11 @@ class SigningKey:
         return self._private.sign(message)
 
 
-def settings_folder() -> Path:
-    """Where the key and the trusted signers are kept."""
+def keys_folder() -> Path:
+    """Where the key and the trusted signers are kept: the setting, else with the user's others."""
+    configured = settings.KEYS.get()
+    if configured:
+        return Path(os.path.abspath(os.path.expanduser(configured)))
     base = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
     return Path(base) / "headrace"
 
@@ -51,7 +54,7 @@ def signing_key() -> SigningKey:
     configured = _configured()
     if configured is not None:
         return configured
-    path = settings_folder() / KEY_FILE
+    path = keys_folder() / KEY_FILE
     try:
         try:
             pem = _read(path)
@@ -62,7 +65,7 @@ def signing_key() -> SigningKey:
         raise InvalidState(
             f"The key that signs models cannot be kept: {path}: {error.strerror}. Set "
             "HEADRACE_SIGNING_KEY to a PEM file with an Ed25519 key (or to its text), or "
-            "XDG_CONFIG_HOME to a folder that can be written."
+            "HEADRACE_KEYS to a folder that can be written."
         ) from error
     return SigningKey(_private_key(pem, str(path)))
 
@@ -76,7 +79,7 @@ def own_public_keys() -> list[PublicKey]:
     configured = _configured()
     if configured is not None:
         found.append(configured.public)
-    path = settings_folder() / KEY_FILE
+    path = keys_folder() / KEY_FILE
     with suppress(OSError):
         found.append(SigningKey(_private_key(_read(path), str(path))).public)
     return found

@@ -20,7 +20,7 @@ from typing import Final
 from headrace import settings
 from headrace.errors import AlreadyExists, InvalidRequest, NotFound
 from headrace.models.trust.keys import PREFIX, PUBLIC_PEM, PublicKey, parse_public_key, shown
-from headrace.models.trust.own_key import own_public_keys, private_folder, settings_folder
+from headrace.models.trust.own_key import own_public_keys, private_folder, keys_folder
 
 SIGNERS_FILE: Final = "trusted_signers"
 OWN: Final = "you"
@@ -58,7 +58,7 @@ def is_trusted(key: PublicKey) -> bool:
 
 def signers_file() -> Path:
     """The file of trusted signers."""
-    return settings_folder() / SIGNERS_FILE
+    return keys_folder() / SIGNERS_FILE
 
 
 def add_signer(name: str, key: PublicKey) -> Signer:
