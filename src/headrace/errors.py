@@ -12,6 +12,7 @@
     ├── NotFound                  RESOURCE_DOES_NOT_EXIST   404
     │   └── EndpointNotFound      ENDPOINT_NOT_FOUND        404
     ├── MethodNotAllowed          BAD_REQUEST               405
+    ├── ModelValidationFailed     BAD_REQUEST               400
     ├── AlreadyExists             RESOURCE_ALREADY_EXISTS   400
     ├── InvalidState              INVALID_STATE             409
     ├── TooManyRequests           REQUEST_LIMIT_EXCEEDED    429
@@ -123,6 +124,13 @@ class MethodNotAllowed(HeadraceError):
     def __init__(self, message: str, allowed: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.allowed = allowed
+
+
+class ModelValidationFailed(HeadraceError):
+    """A model's metrics are not what was asked for; names each, its value and its bound."""
+
+    error_code = "BAD_REQUEST"
+    http_status = 400
 
 
 class AlreadyExists(HeadraceError):
