@@ -11,6 +11,7 @@ from headrace.cli.command import Lazy, LazyGroup, write_lines
 from headrace.errors import (
     AlreadyExists,
     HeadraceError,
+    InvalidModel,
     InvalidRequest,
     InvalidState,
     NotFound,
@@ -24,6 +25,7 @@ USAGE = 2
 NOT_FOUND = 3
 REFUSED = 4
 INTERRUPTED = 130
+_REFUSALS = (Unauthenticated, PermissionDenied, InvalidState, AlreadyExists, InvalidModel)
 
 COMMANDS = {
     "demo": Lazy("headrace.cli.demo:demo", "Train on a real data set and see it tracked."),
@@ -36,6 +38,7 @@ COMMANDS = {
         "headrace.cli.artifacts:artifacts", "List, download and upload the files of runs."
     ),
     "sync": Lazy("headrace.cli.sync:sync", "Copy what is tracked to another place."),
+    "trust": Lazy("headrace.cli.trust:trust", "Say whose models may run code; sign and verify."),
     "users": Lazy("headrace.cli.users:users", "Say who may use a server: users and tokens."),
     "db": Lazy("headrace.cli.db:db", "Upgrade, check, back up and clean up a database."),
 }
@@ -85,7 +88,7 @@ def exit_code_of(error: HeadraceError) -> int:
     """The exit code that tells a script what kind of error this was."""
     if isinstance(error, NotFound):
         return NOT_FOUND
-    if isinstance(error, Unauthenticated | PermissionDenied | InvalidState | AlreadyExists):
+    if isinstance(error, _REFUSALS):
         return REFUSED
     if isinstance(error, InvalidRequest):
         return USAGE

@@ -8,7 +8,7 @@ signer be named, before anybody trusts it.
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -17,8 +17,8 @@ from headrace.models.trust.keys import PREFIX, PublicKey, parse_public_key, show
 from headrace.models.trust.manifest import SIGNATURE_FILE
 from headrace.models.trust.own_key import SigningKey
 
-MAX_BUNDLE_BYTES: Final = 64 << 20
-"""Room for the names and digests of some 200,000 files."""
+MAX_BUNDLE_BYTES: Final = 32 << 20
+"""Room for the names and digests of more than 100,000 files."""
 
 _MEDIA_TYPE: Final = "application/vnd.dev.sigstore.bundle.v0.3+json"
 _MEDIA_TYPES: Final = "application/vnd.dev.sigstore.bundle"
@@ -31,7 +31,7 @@ class _Hint(msgspec.Struct):
 
 class _Material(msgspec.Struct, rename="camel"):
     public_key: _Hint | None = None
-    tlog_entries: list[Any] = []
+    tlog_entries: msgspec.Raw = msgspec.Raw(b"[]")
 
 
 class _Signature(msgspec.Struct):

@@ -26,6 +26,8 @@ from headrace.models.trust.signers import is_trusted
 
 _WHOLE: Final = ("", ".")
 _NAMED_PROBLEMS: Final = 5
+_CHANGED: Final = "has been changed since the model was signed"
+_NOT_SIGNED: Final = "is not among the files that are signed"
 
 
 def open_folder(path: Path, *, trust: bool = False) -> VerifiedFolder:
@@ -62,6 +64,7 @@ class VerifiedFolder:
     Attributes:
         path: the folder. Load nothing from it by yourself.
         signer: the fingerprint of the key it is signed with; None where it is not signed.
+        signer_key: that key.
         is_trusted: whether what is in it may run code: its signer is trusted, or `trust` was given.
     """
 
@@ -78,7 +81,7 @@ class VerifiedFolder:
         self.signer = signer.fingerprint if signer else None
         self.is_trusted = trust or (signer is not None and is_trusted(signer))
         self._tree = tree
-        self._key = signer
+        self.signer_key = signer
         self._digests = digests
         self._is_foreign = is_foreign
         self._copies = PrivateCopies()
@@ -100,9 +103,13 @@ class VerifiedFolder:
     def read(self, name: str, limit: int | None = None) -> bytes:
         """A file that cannot run code. Raises InvalidModel too when it has over `limit` bytes."""
         self._check_name(name)
+        if self._digests is None:
+            return self._bytes(name, limit)
+        if name not in self._digests:
+            raise self._not_signed(name)
         data = self._bytes(name, limit)
-        if self._digests is not None and hashlib.sha256(data).hexdigest() != self._digests[name]:
-            raise self._changed(name)
+        if hashlib.sha256(data).hexdigest() != self._digests[name]:
+            raise self._wrong(name, _CHANGED)
         return data
 
     def file(self, name: str) -> Path:
@@ -126,9 +133,9 @@ class VerifiedFolder:
 
         Raises NotTrusted unless the model is trusted.
         """
-        self._check_name(name)
+        data = self.read(name, limit)
         self.require_trust(name, why)
-        return self.read(name, limit)
+        return data
 
     def code_path(self, name: str, why: str, *, lasting: bool = False) -> Path:
         """A file or folder that a library must open by itself and that may run code.
@@ -155,7 +162,7 @@ class VerifiedFolder:
             return
         folder = shown(str(self.path))
         begin = f"Loading this model would run code: {shown(what)} is {why}, and "
-        if self._key is None:
+        if self.signer_key is None:
             signed = "its signature is of a kind that Headrace does not check"
             reason = signed if self._is_foreign else "nobody has signed the model"
             raise NotTrusted(
@@ -166,8 +173,7 @@ class VerifiedFolder:
         raise NotTrusted(
             f"{begin}it is signed by {self.signer}, whom you do not trust. If that is the key of "
             "somebody you know (headrace trust show prints theirs), trust it with: headrace trust "
-            f"add NAME {self._key.text}; or load this model alone with trust=True. It lies in "
-            f"{folder}."
+            f"add NAME {self.signer_key.text}; or load this one with trust=True. It lies in {folder}."
         )
 
     def unsigned_files(self) -> list[str]:
@@ -180,24 +186,18 @@ class VerifiedFolder:
         self._copies.close()
 
     def _check_name(self, name: str) -> None:
+        """Raise unless `name` stays in the folder and can be part of a model."""
         try:
             safe_path(name, "file of the model")
         except InvalidRequest as error:
             raise InvalidModel(error.message) from error
         if is_ignored(name):
             raise self._wrong(name, "is never part of a model")
-        if self._digests is not None and name not in self._digests:
-            raise self._wrong(name, "is not among the files that are signed")
 
     def _files_of(self, name: str) -> list[str]:
         """The file `name`, or the files in the folder `name`."""
         if name not in _WHOLE:
-            try:
-                safe_path(name, "file of the model")
-            except InvalidRequest as error:
-                raise InvalidModel(error.message) from error
-            if is_ignored(name):
-                raise self._wrong(name, "is never part of a model")
+            self._check_name(name)
         if self._digests is None:
             found = self._on_disk(name)
         elif name in self._digests:
@@ -206,9 +206,12 @@ class VerifiedFolder:
             above = "" if name in _WHOLE else f"{name}/"
             found = sorted(each for each in self._digests if each.startswith(above))
         if not found:
-            is_there = self._digests is not None and os.path.lexists(self.path / name)
-            raise self._wrong(name, "is not signed" if is_there else "is missing")
+            raise self._not_signed(name)
         return found
+
+    def _not_signed(self, name: str) -> InvalidModel:
+        is_there = self._digests is not None and os.path.lexists(self.path / name)
+        return self._wrong(name, _NOT_SIGNED if is_there else "is missing")
 
     def _on_disk(self, name: str) -> list[str]:
         """As `_files_of`, in a folder that is not signed."""
@@ -234,23 +237,22 @@ class VerifiedFolder:
         if others:
             raise self._wrong(others[0], "is a symbolic link, a pipe or a device")
         for extra in sorted(set(files) - set(names)):
-            raise self._wrong(extra, "is not among the files that are signed")
+            raise self._wrong(extra, _NOT_SIGNED)
 
     def _bytes(self, name: str, limit: int | None) -> bytes:
         try:
-            with open(self._tree.open_file(name), "rb", buffering=0) as file:
+            with open(self._tree.open_file(name), "rb") as file:
                 size = os.fstat(file.fileno()).st_size
                 if limit is not None and size > limit:
                     raise self._wrong(name, f"has {size} bytes, at most {limit} are read")
-                return file.read(-1 if limit is None else limit)
+                return file.read(size)
         except OSError as error:
             raise self._wrong(name, problem_of(error)) from error
 
-    def _changed(self, name: str) -> InvalidModel:
-        return self._wrong(name, "has been changed since the model was signed")
-
     def _wrong(self, name: str, problem: str) -> InvalidModel:
-        return _invalid(self.path, [f"{shown(name)} {problem}"], is_signed=self._key is not None)
+        return _invalid(
+            self.path, [f"{shown(name)} {problem}"], is_signed=self.signer_key is not None
+        )
 
 
 def _bundle(tree: Tree) -> bytes | None:
@@ -261,10 +263,11 @@ def _bundle(tree: Tree) -> bytes | None:
         if not os.path.lexists(tree.root / SIGNATURE_FILE):
             return None
         raise _invalid(tree.root, [f"{SIGNATURE_FILE} {problem_of(error)}"]) from error
-    with open(fd, "rb", buffering=0) as file:
-        if os.fstat(fd).st_size > MAX_BUNDLE_BYTES:
+    with open(fd, "rb") as file:
+        size = os.fstat(fd).st_size
+        if size > MAX_BUNDLE_BYTES:
             raise _invalid(tree.root, [f"{SIGNATURE_FILE} is larger than {MAX_BUNDLE_BYTES} bytes"])
-        return file.read(MAX_BUNDLE_BYTES)
+        return file.read(size)
 
 
 def _check_all(tree: Tree, digests: Mapping[str, str]) -> None:
@@ -275,7 +278,7 @@ def _check_all(tree: Tree, digests: Mapping[str, str]) -> None:
             is_right = digest_of(tree, name) == digests[name]
         except OSError as error:
             return f"{shown(name)} {problem_of(error)}"
-        return None if is_right else f"{shown(name)} has been changed since the model was signed"
+        return None if is_right else f"{shown(name)} {_CHANGED}"
 
     found = [text for text in for_each(tree, list(digests), problem) if text]
     if found:

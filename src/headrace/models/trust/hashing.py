@@ -11,7 +11,6 @@ import errno
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
@@ -47,6 +46,8 @@ def for_each(tree: Tree, names: Sequence[str], work: Callable[[str], T]) -> list
     """`work` done for every name, in threads where the files are large; results in order."""
     if len(names) < 2 or _total_size(tree, names) < _WORTH_THREADS:
         return [work(name) for name in names]
+    from concurrent.futures import ThreadPoolExecutor
+
     threads = min(_MAX_THREADS, max(2, os.cpu_count() or 2), len(names))
     with ThreadPoolExecutor(threads, "headrace-digest") as pool:
         return list(pool.map(work, names))

@@ -9,9 +9,8 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -19,13 +18,14 @@ from typing import Final
 
 from headrace import settings
 from headrace.errors import AlreadyExists, InvalidRequest, NotFound
-from headrace.models.trust.keys import PREFIX, PUBLIC_PEM, PublicKey, parse_public_key, shown
-from headrace.models.trust.own_key import own_public_keys, private_folder, keys_folder
+from headrace.models.trust.keys import PUBLIC_PEM, PublicKey, parse_public_key, shown
+from headrace.models.trust.own_key import keys_folder, own_public_keys, private_folder, replace_file
 
 SIGNERS_FILE: Final = "trusted_signers"
 OWN: Final = "you"
 _MAX_NAME: Final = 200
 _LARGEST: Final = 1 << 20
+_ENVIRONMENT: Final = "environment"
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ def trusted_signers() -> list[Signer]:
     or more than was written down would be worse.
     """
     own = [Signer(key, OWN, "", "key") for key in own_public_keys()]
-    return [*own, *_in_file(signers_file()), *_in_environment()]
+    path = signers_file()
+    return [*own, *_signers_in(_lines_of(path), "file", str(path)), *_in_environment()]
 
 
 def is_trusted(key: PublicKey) -> bool:
@@ -67,131 +68,117 @@ def add_signer(name: str, key: PublicKey) -> Signer:
     Raises InvalidRequest for a name that is empty, long or does not print, and AlreadyExists when
     the name or the key is there.
     """
-    name = name.strip()
+    name = " ".join(name.split())
     if not name or len(name) > _MAX_NAME or not name.isprintable():
         raise InvalidRequest(
             f"A signer's name is {shown(name)}; expected 1 to {_MAX_NAME} letters in one line."
         )
-    with _changing_the_file() as signers:
-        for other in signers:
+    with _lines_to_change() as lines:
+        for other in _signers_in(lines, "file", str(signers_file())):
             if name == other.name or key == other.key:
                 raise AlreadyExists(
                     f"{shown(other.name)} is trusted already, with the key "
-                    f"{other.key.fingerprint}; to replace it: headrace trust remove NAME"
+                    f"{other.key.fingerprint}; to replace it, first: headrace trust remove"
                 )
-        added = Signer(key, name, date.today().isoformat(), "file")  # noqa: DTZ011  (the user's day)
-        signers.append(added)
+        added = Signer(key, name, date.today().isoformat(), "file")  # noqa: DTZ011 - the user's day
+        lines.append(f"{key.text} {added.since} {name}")
     return added
 
 
 def remove_signer(name: str) -> Signer:
-    """No longer trust a signer of the file, by name or fingerprint. Raises NotFound."""
-    with _changing_the_file() as signers:
-        for signer in signers:
-            if name in (signer.name, signer.key.fingerprint, signer.key.text):
-                signers.remove(signer)
-                return signer
+    """No longer trust a signer of the file, by name, fingerprint or key. Raises NotFound."""
+    with _lines_to_change() as lines:
+        for number, line in enumerate(lines):
+            for signer in _signers_in([line], "file", str(signers_file())):
+                if name in (signer.name, signer.key.fingerprint, signer.key.text):
+                    del lines[number]
+                    return signer
         raise NotFound(
             f"No trusted signer is called {shown(name)} in {signers_file()}; headrace trust list "
             "shows them. Those of HEADRACE_TRUSTED_SIGNERS are removed there."
         )
 
 
-def _in_file(path: Path) -> list[Signer]:
+def _lines_of(path: Path) -> list[str]:
     try:
         with open(path, encoding="utf-8") as file:
-            text = file.read(_LARGEST)
+            return file.read(_LARGEST).rstrip("\n").split("\n")
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"The trusted signers in {path} cannot be read: {error}.") from error
-    return _signers_in(text, "file", str(path))
+
+
+def _signers_in(lines: Sequence[str], source: str, where: str) -> list[Signer]:
+    """The signers in lines `ed25519:KEY [DAY [NAME]]`; empty lines and `#` lines are none."""
+    found = []
+    for number, line in enumerate(lines, start=1):
+        words = [*line.split(maxsplit=2), "", ""]
+        if not words[0] or words[0].startswith("#"):
+            continue
+        try:
+            key = parse_public_key(words[0])
+        except InvalidRequest as error:
+            raise InvalidRequest(f"{where}, line {number}: {error.message}") from error
+        found.append(Signer(key, words[2].strip() or Path(where).name, words[1], source))
+    return found
 
 
 def _in_environment() -> list[Signer]:
     given = settings.TRUSTED_SIGNERS.get()
     if not given:
         return []
-    name = settings.TRUSTED_SIGNERS.names[0]
-    found = [_named(key, "environment", name) for key in PUBLIC_PEM.findall(given)]
-    for word in re.split(r"[,\n]", PUBLIC_PEM.sub(",", given.replace("\\n", "\n"))):
-        if word := word.strip():
-            found += _in_word(word, name)
+    given = given.replace("\\n", "\n")  # as some build systems keep a text of several lines
+    variable = settings.TRUSTED_SIGNERS.names[0]
+    found = _in_pem(given, variable)
+    for part in re.split(r"[,\n]", PUBLIC_PEM.sub(",", given)):
+        if word := part.strip():
+            found += _in_word(word, variable)
     return found
 
 
-def _in_word(word: str, variable: str) -> Sequence[Signer]:
+def _in_word(word: str, variable: str) -> list[Signer]:
     """The signers that one part of the setting names: a key, or a file of keys."""
+    with suppress(InvalidRequest):
+        return [Signer(parse_public_key(word), variable, "", _ENVIRONMENT)]
     path = Path(os.path.expanduser(word))
-    if not word.startswith(PREFIX):
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError, ValueError):
-            pass
-        else:
-            return _signers_in(text, "environment", str(path))
     try:
-        return [Signer(parse_public_key(word), variable, "", "environment")]
-    except InvalidRequest as error:
+        with open(path, encoding="utf-8") as file:
+            text = file.read(_LARGEST)
+    except (OSError, ValueError) as error:
         raise InvalidRequest(
             f"{variable}: {shown(word)} is neither a public key nor a file that can be read."
         ) from error
+    lines = PUBLIC_PEM.sub("", text).split("\n")
+    return _in_pem(text, str(path)) + _signers_in(lines, _ENVIRONMENT, str(path))
 
 
-def _signers_in(text: str, source: str, where: str) -> list[Signer]:
-    """The signers of a file: PEM blocks, and lines `ed25519:KEY [DAY] [NAME]`."""
-    found = [_named(body, source, where) for body in PUBLIC_PEM.findall(text)]
-    for number, line in enumerate(PUBLIC_PEM.sub("", text).splitlines(), start=1):
-        words = line.split(maxsplit=2)
-        if not words or words[0].startswith("#"):
-            continue
+def _in_pem(text: str, where: str) -> list[Signer]:
+    found = []
+    for block in PUBLIC_PEM.finditer(text):
         try:
-            key = parse_public_key(words[0])
+            found.append(Signer(parse_public_key(block[0]), Path(where).name, "", _ENVIRONMENT))
         except InvalidRequest as error:
-            raise InvalidRequest(f"{where}, line {number}: {error.message}") from error
-        name = words[2] if len(words) > 2 else Path(where).name
-        found.append(Signer(key, name, words[1] if len(words) > 1 else "", source))
+            raise InvalidRequest(f"{where}: {error.message}") from error
     return found
 
 
-def _named(body: str, source: str, where: str) -> Signer:
-    try:
-        return Signer(parse_public_key("".join(body.split())), Path(where).name, "", source)
-    except InvalidRequest as error:
-        raise InvalidRequest(f"{where}: {error.message}") from error
-
-
 @contextmanager
-def _changing_the_file() -> Iterator[list[Signer]]:
-    """The signers of the file, written back when the block ends well; one process at a time."""
+def _lines_to_change() -> Iterator[list[str]]:
+    """The lines of the file, written back when the block ends well; one process at a time."""
     path = signers_file()
     try:
         private_folder(path.parent)
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            lines = _lines_of(path)
+            yield lines
+            replace_file(path, "".join(f"{line}\n" for line in lines).encode(), 0o600)
+        finally:
+            os.close(folder)
     except OSError as error:
         raise InvalidRequest(
-            f"{path.parent} cannot be written: {error.strerror}. Name the key in "
-            "HEADRACE_TRUSTED_SIGNERS instead."
+            f"{path} cannot be written: {error.strerror}. Name the key in HEADRACE_TRUSTED_SIGNERS "
+            "instead, or a folder that can be written in HEADRACE_KEYS."
         ) from error
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        signers = _in_file(path)
-        yield signers
-        _write(path, signers)
-    finally:
-        os.close(folder)
-
-
-def _write(path: Path, signers: Sequence[Signer]) -> None:
-    lines = [f"{signer.key.text} {signer.since or '-'} {signer.name}\n" for signer in signers]
-    temp = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(fd, "w", encoding="utf-8") as file:
-            file.writelines(lines)
-            file.flush()
-            os.fsync(fd)
-        os.replace(temp, path)
-    except BaseException:
-        os.unlink(temp)
-        raise

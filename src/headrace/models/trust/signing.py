@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from headrace.artifacts.tree import Tree
@@ -15,7 +13,7 @@ from headrace.models.trust.bundle import sign
 from headrace.models.trust.hashing import digest_of, for_each, listing_of, problem_of
 from headrace.models.trust.keys import shown
 from headrace.models.trust.manifest import SIGNATURE_FILE, statement_of
-from headrace.models.trust.own_key import SigningKey, signing_key
+from headrace.models.trust.own_key import SigningKey, replace_file, signing_key
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +36,14 @@ def sign_folder(path: Path, digests: Mapping[str, str] | None = None) -> bool:
         return False
     found = digests_of_folder(path, digests or {})
     name = path.name or Path(os.path.abspath(path)).name
-    _replace(path / SIGNATURE_FILE, sign(statement_of(name or "model", found), key))
+    bundle = sign(statement_of(name or "model", found), key)
+    try:
+        replace_file(path / SIGNATURE_FILE, bundle, 0o666)
+    except OSError as error:
+        raise InvalidRequest(
+            f"{shown(str(path / SIGNATURE_FILE))} cannot be written: {error.strerror}; sign a copy "
+            "of the folder that you may write to."
+        ) from error
     return True
 
 
@@ -86,15 +91,3 @@ def _key_or_warning(name: str) -> SigningKey | None:
     except InvalidState as error:
         _log.warning("The model '%s' is not signed. %s", name, error.message)
         return None
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temp = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with open(temp, "xb") as file:
-            file.write(content)
-        os.replace(temp, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(temp)
-        raise
