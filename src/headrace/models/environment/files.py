@@ -37,7 +37,8 @@ def write_environment(
     if given.verify:
         from headrace.models.environment.verify import verify_requirements
 
-        verify_requirements(settled.requirements, settled.constraints, modules)
+        code = folder / "code"
+        verify_requirements(settled.requirements, settled.constraints, modules, code)
     _write_lines(folder / REQUIREMENTS_FILE, settled.requirements)
     if settled.constraints:
         _write_lines(folder / CONSTRAINTS_FILE, settled.constraints)

@@ -5,6 +5,7 @@ Format: https://pip.pypa.io/en/stable/reference/requirements-file-format/
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -33,10 +34,13 @@ _VARIABLE: Final = re.compile(r"\$\{[A-Z0-9_]+\}")
 
 @dataclass
 class Listed:
-    """What requirements files list, in order: requirements and options, and constraints."""
+    """What requirements files list, in order: requirements and options, and constraints; and the
+    files that were read for it, with the SHA-256 of their bytes in hex.
+    """
 
     requirements: list[str] = field(default_factory=list)
     constraints: list[str] = field(default_factory=list)
+    files: dict[Path, str] = field(default_factory=dict)
 
 
 def read_lines(lines: Iterable[str], folder: Path, *, within: Path | None = None) -> Listed:
@@ -54,7 +58,7 @@ def read_lines(lines: Iterable[str], folder: Path, *, within: Path | None = None
 def read_file(path: Path, *, within: Path | None = None) -> Listed:
     """The same for a file. InvalidRequest where it is not there or is no text."""
     listed = Listed()
-    _read_into(listed, _lines_of(path), _Place(path.parent, within))
+    _read_into(listed, _lines_of(path, listed), _Place(path.parent, within))
     return listed
 
 
@@ -91,7 +95,7 @@ def _read_into(listed: Listed, lines: Iterable[str], place: _Place) -> None:
         file = _referred(reference["file"].strip("\"'"), place)
         constrains = place.constrains or reference["requirement"] is None
         inner = _Place(file.parent, place.within, place.depth + 1, constrains)
-        _read_into(listed, _lines_of(file), inner)
+        _read_into(listed, _lines_of(file, listed), inner)
 
 
 def _logical(lines: Iterable[str]) -> Iterator[str]:
@@ -127,7 +131,7 @@ def _referred(name: str, place: _Place) -> Path:
     return path
 
 
-def _lines_of(path: Path) -> list[str]:
+def _lines_of(path: Path, listed: Listed) -> list[str]:
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -137,6 +141,7 @@ def _lines_of(path: Path) -> list[str]:
         ) from None
     if len(data) > MAX_BYTES:
         raise InvalidRequest(f"The requirements file '{path}' has more than {MAX_BYTES} bytes.")
+    listed.files[path] = hashlib.sha256(data).hexdigest()
     try:
         return data.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError:
