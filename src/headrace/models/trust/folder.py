@@ -173,7 +173,7 @@ class VerifiedFolder:
         raise NotTrusted(
             f"{begin}it is signed by {self.signer}, whom you do not trust. If that is the key of "
             "somebody you know (headrace trust show prints theirs), trust it with: headrace trust "
-            f"add NAME {self.signer_key.text}; or load this one with trust=True. It lies in {folder}."
+            f"add NAME {self.signer_key.text}; or load it with trust=True. It lies in {folder}."
         )
 
     def unsigned_files(self) -> list[str]:
