@@ -1,0 +1,207 @@
+"""A pandas table, checked against the columns of a schema and cast where that is safe.
+
+The casts are MLflow's: object → string, binary or datetime; to a wider number of the same kind;
+integers of up to 32 bits → double, 64-bit ones only where all are 0 or 1; datetimes of any
+resolution → nanoseconds; decimals → double. A table that fits already is handed back as it is.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from headrace.data.object_bytes import is_nothing
+from headrace.errors import InvalidRequest
+from headrace.models.enforce_values import cast_advice, enforce_value, is_safe_cast
+from headrace.models.schema import ColSpec, DataType, FieldType, Schema
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_log: Final = logging.getLogger("headrace")
+_FLOATS: Final = (DataType.float, DataType.double)
+_INTEGERS: Final = (DataType.integer, DataType.long)
+
+
+def enforce_columns(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """The columns that the schema names, in its order, cast; others are left out with a warning.
+
+    Without names the first columns are meant. Raises InvalidRequest that names the column.
+    """
+    if not frame.columns.is_unique:
+        twice = list(frame.columns[frame.columns.duplicated()])
+        raise InvalidRequest(f"The input names these columns twice: {twice}; rename one of each.")
+    specs = _named(frame, schema) if schema.has_input_names() else _placed(frame, schema)
+    found = frame if list(frame.columns) == list(specs) else frame[list(specs)]
+    casts = {}
+    for name, spec in specs.items():
+        series = found[name]
+        cast = _column(series, spec, f"column {name!r}")
+        if cast is not series:
+            casts[name] = cast
+    if casts:
+        found = found.copy(deep=False)
+        for name, cast in casts.items():
+            found[name] = cast
+    return found
+
+
+def _named(frame: pd.DataFrame, schema: Schema) -> dict[Any, ColSpec]:
+    """What the schema says of each of its columns that is there."""
+    known = schema.input_dict()
+    if missing := [name for name in schema.required_input_names() if name not in frame.columns]:
+        extra = [name for name in frame.columns if name not in known]
+        found = f" Not in the signature, but there: {_listed(extra)}." if extra else ""
+        raise InvalidRequest(
+            f"The input does not fit the signature: it lacks the required column"
+            f"{'s' * (len(missing) > 1)} {_listed(missing)}.{found}"
+        )
+    if extra := [name for name in frame.columns if name not in known]:
+        _log.warning("The signature does not name these columns, so they go unused: %s", extra)
+    return {
+        name: spec
+        for name, spec in known.items()
+        if name in frame.columns and isinstance(spec, ColSpec)
+    }
+
+
+def _placed(frame: pd.DataFrame, schema: Schema) -> dict[Any, ColSpec]:
+    """What the schema says of each of the first columns."""
+    specs = [spec for spec in schema if isinstance(spec, ColSpec)]
+    if len(frame.columns) < len(specs):
+        raise InvalidRequest(
+            f"The input does not fit the signature: {len(specs)} columns are needed, and these "
+            f"{len(frame.columns)} are there: {_listed(frame.columns)}."
+        )
+    return dict(zip(frame.columns, specs, strict=False))
+
+
+def _listed(names: Any) -> str:
+    shown = [repr(name) for name in names]
+    return ", ".join(shown[:20]) + (f" and {len(shown) - 20} more" if len(shown) > 20 else "")
+
+
+def _column(series: pd.Series[Any], spec: ColSpec, path: str) -> pd.Series[Any]:
+    """The column as it should be; the same object where nothing had to be cast."""
+    if isinstance(spec.type, DataType):
+        return _scalars(series, spec.type, path)
+    return _nested(series, spec.type, path, spec.required)
+
+
+def _nested(series: pd.Series[Any], wanted: FieldType, path: str, required: bool) -> pd.Series[Any]:
+    import pandas as pd
+
+    given = series.tolist()
+    label = path.removeprefix("column ").strip("'")
+    cast = [
+        enforce_value(
+            _or_none(value), wanted, label if not row else f"{label} (row {row})", required
+        )
+        for row, value in enumerate(given)
+    ]
+    if all(one is other for one, other in zip(given, cast, strict=True)):
+        return series
+    return pd.Series(cast, index=series.index, name=series.name, dtype=object)
+
+
+def _in_row(path: str, row: int) -> str:
+    return f"row {row}: {path}" if row else path
+
+
+def _or_none(value: Any) -> Any:
+    """A missing list or object stands as NaN in a table."""
+    return None if isinstance(value, float) and value != value else value  # noqa: PLR0124  (NaN)
+
+
+def _scalars(series: pd.Series[Any], wanted: DataType, path: str) -> pd.Series[Any]:
+    import pandas as pd
+
+    dtype: Any = series.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        _scalars(pd.Series(dtype.categories), wanted, path)
+        return series  # its categories are of the type, so every value is
+    if dtype == "object" and wanted not in (DataType.binary, DataType.string):
+        inferred = series.infer_objects()
+        dtype = inferred.dtype
+        series = series if dtype == "object" else inferred
+    if dtype == "object" or isinstance(dtype, pd.StringDtype):
+        return _objects(series, wanted, path)
+    if dtype == wanted.to_numpy() or (wanted is DataType.binary and dtype.kind == "S"):
+        return series
+    if wanted is DataType.datetime and dtype.kind == "M":
+        return _times(series, path)
+    return _numbers(series, wanted, path)
+
+
+def _objects(series: pd.Series[Any], wanted: DataType, path: str) -> pd.Series[Any]:
+    """Texts, and what pandas has no type for."""
+    if wanted in (DataType.string, DataType.binary):
+        return series
+    if wanted is DataType.datetime:
+        return _times(series, path)
+    values = series.tolist()
+    if wanted is DataType.double and not any(isinstance(value, str) for value in values):
+        return _decimals(series, path)
+    if not any(isinstance(value, str) for value in values):
+        # Truth values and integers with gaps: no type of NumPy's holds both.
+        for row, value in enumerate(values):
+            if not is_nothing(value):
+                enforce_value(value, wanted, _in_row(path, row))
+        return series
+    raise _wrong(series, wanted, path)
+
+
+def _decimals(series: pd.Series[Any], path: str) -> pd.Series[Any]:
+    import pandas as pd
+
+    try:
+        found: pd.Series[Any] = pd.to_numeric(series).astype("float64")
+    except (TypeError, ValueError):
+        raise _wrong(series, DataType.double, path) from None
+    return found
+
+
+def _times(series: pd.Series[Any], path: str) -> pd.Series[Any]:
+    import pandas as pd
+
+    if isinstance(series.dtype, pd.DatetimeTZDtype):
+        raise _wrong(
+            series,
+            DataType.datetime,
+            path,
+            " The signature's times have no time zone: convert the column with "
+            ".dt.tz_convert('UTC').dt.tz_localize(None).",
+        )
+    try:
+        return series.astype("datetime64[ns]")
+    except (TypeError, ValueError, OverflowError):
+        raise _wrong(series, DataType.datetime, path) from None
+
+
+def _numbers(series: pd.Series[Any], wanted: DataType, path: str) -> pd.Series[Any]:
+    dtype: Any = series.dtype
+    target = wanted.to_numpy()
+    if getattr(dtype, "kind", "O") not in "biuf":
+        raise _wrong(series, wanted, path)
+    has_gaps = not hasattr(dtype, "char") and bool(series.isna().any())
+    if is_safe_cast(dtype, target):
+        # Of pandas' nullable types, whose gaps only floats of NumPy's can hold.
+        if has_gaps and target.kind != "f":
+            return series if dtype.itemsize == target.itemsize else series.astype(_nullable(wanted))
+        return series.astype(target)
+    is_flag = dtype.kind == "i" and wanted in _FLOATS and not has_gaps
+    if is_flag and bool(((series == 0) | (series == 1)).all()):
+        return series.astype(target)
+    raise _wrong(series, wanted, path)
+
+
+def _nullable(wanted: DataType) -> Any:
+    return {DataType.integer: "Int32", DataType.long: "Int64"}[wanted]
+
+
+def _wrong(series: pd.Series[Any], wanted: DataType, path: str, advice: str = "") -> InvalidRequest:
+    return InvalidRequest(
+        f"The input does not fit the signature: {path} must be {wanted.name} "
+        f"({wanted.to_pandas() if wanted is not DataType.string else 'text'}), but is "
+        f"{series.dtype}.{advice or cast_advice(series.dtype, wanted)}"
+    )
