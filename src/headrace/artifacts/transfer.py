@@ -70,7 +70,7 @@ def upload_folder(store: ArtifactStore, source: Path, path: str) -> dict[str, st
     def upload(file: tuple[Path, str]) -> None:
         digests[file[1]] = upload_file(store, file[0], join(path, file[1]))
 
-    _at_once(upload, files)
+    at_once(upload, files)
     return digests
 
 
@@ -128,7 +128,7 @@ def download_to(store: ArtifactStore, path: str, target: Path, *, folder: bool =
     def fetch(name: str) -> None:
         download_file(store, join(path, name), target / name)
 
-    _at_once(fetch, files)
+    at_once(fetch, files)
 
 
 def walk(store: ArtifactStore, path: str) -> Iterator[str]:
@@ -141,7 +141,7 @@ def walk(store: ArtifactStore, path: str) -> Iterator[str]:
             yield entry.path
 
 
-def _at_once(work: Callable[[T], None], things: Sequence[T]) -> None:
+def at_once(work: Callable[[T], None], things: Sequence[T]) -> None:
     """Do `work` on all things, some at once. The first error stops what has not begun."""
     if len(things) < 2:
         for thing in things:
@@ -189,7 +189,7 @@ def _upload_in_parts(store: HttpArtifactStore, source: Path, path: str, size: in
         done[number] = Part(number, etag)
 
     try:
-        _at_once(send, range(1, len(starts) + 1))
+        at_once(send, range(1, len(starts) + 1))
         parts = [done[number] for number in sorted(done)]
         return store.complete_upload(path, upload_id, parts).sha256 or _digest(source)
     except BaseException:
@@ -218,7 +218,7 @@ def _download_in_ranges(store: HttpArtifactStore, path: str, target: Path, size:
 
     try:
         os.truncate(descriptor, size)
-        _at_once(fetch, range(0, size, RANGE))
+        at_once(fetch, range(0, size, RANGE))
         digest = hashlib.sha256()
         os.lseek(descriptor, 0, os.SEEK_SET)
         while piece := os.read(descriptor, _PIECE):

@@ -12,6 +12,7 @@ from typing import Any
 
 from headrace.artifacts.open import local_path
 from headrace.client.client import current_client
+from headrace.client.model_cache import fetched
 from headrace.models import loading
 from headrace.models.model import ModelInfo, info_of
 from headrace.models.pyfunc import PyFuncModel
@@ -19,11 +20,18 @@ from headrace.protocol.uris import scheme_of
 
 
 def local_model(model_uri: str | Path, dst_path: str | Path | None = None) -> Path:
-    """The folder of a model on local disk. NotFound; InvalidRequest for no such URI."""
+    """The folder of a model on local disk: where it lies, or a copy that is fetched once.
+
+    With `dst_path` it is copied into that folder. NotFound; InvalidRequest for no such URI.
+    """
     uri = str(model_uri)
-    if scheme_of(uri) in ("", "file") and dst_path is None:
+    if dst_path is not None:
+        return Path(current_client()._download_uri(uri, str(dst_path)))
+    if scheme_of(uri) in ("", "file"):
         return local_path(uri)
-    return Path(current_client()._download_uri(uri, None if dst_path is None else str(dst_path)))
+    place = current_client()._locate(uri)
+    root = getattr(place.store, "root", None)
+    return fetched(place) if root is None else Path(root) / place.path
 
 
 def load_model(

@@ -116,9 +116,10 @@ def _send(client: Client, request: SaveRequest, logged: LoggedModel, staged: Pat
     described = write_model(request, staged, identity, by_reference=True)
     place = client._place(logged.artifact_location)
     digests = upload_folder(place.store, staged, place.path)
-    signature = staged / SIGNATURE_FILE
-    signature.write_bytes(signature_over(logged.name, digests))
-    upload_file(place.store, signature, place.below(SIGNATURE_FILE).path)
+    bundle = signature_over(logged.name, digests)
+    if bundle is not None:
+        (staged / SIGNATURE_FILE).write_bytes(bundle)
+        upload_file(place.store, staged / SIGNATURE_FILE, place.below(SIGNATURE_FILE).path)
     return described
 
 

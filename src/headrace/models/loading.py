@@ -79,8 +79,7 @@ def load_native(
     flavor.require_library()
     code = facts.get("code")
     if code:
-        why = "the model ships code of its own"
-        shipped = str(folder.code_path(str(code), why))
+        shipped = str(folder.code_path(str(code), "code that the model ships", lasting=True))
         if shipped not in sys.path:
             sys.path.insert(0, shipped)
     return flavor.load(folder, facts, **options)

@@ -60,6 +60,7 @@ class SaveRequest:
             for path in getattr(self, name):
                 if not Path(path).exists():
                     raise InvalidRequest(f"'{name}' names '{path}', which is not there.")
+        self.requirements.check()
         if self.metadata is not None and not isinstance(self.metadata, Mapping):
             raise InvalidRequest("'metadata' is no dictionary.")
         if self.signature and self.input_example is not None:
