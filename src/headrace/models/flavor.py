@@ -11,7 +11,7 @@ import importlib.util
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -53,6 +53,10 @@ class Saved:
     signature: ModelSignature | None = None
     """The signature where the flavor knows it; a signature of the user's goes before it."""
     signature_from_type_hints: bool = False
+    type_hint_from_example: bool = False
+    """Whether tables are to be given to the model in the form that its example has."""
+    predictor: Callable[[], Predictor] | None = None
+    """What predicts for the example, where the saved object itself must not be touched."""
 
 
 class Target:
@@ -63,6 +67,7 @@ class Target:
         folder: Path,
         *,
         example: Any = None,
+        example_params: Mapping[str, Any] | None = None,
         signature: ModelSignature | None = None,
         model_config: Mapping[str, Any] | None = None,
         code_paths: tuple[Path, ...] = (),
@@ -72,6 +77,8 @@ class Target:
         """Empty but for what this flavor writes."""
         self.example = example
         """The input example as it was given, without its params; None where there is none."""
+        self.example_params = example_params
+        """The params of the example."""
         self.signature = signature
         """The signature that was given; None where there is none."""
         self.model_config = dict(model_config or {})

@@ -5,7 +5,6 @@ Nothing of the folder runs unless its signer is trusted or the caller says so; s
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from headrace.errors import InvalidRequest
 from headrace.models.flavor import FLAVORS, Flavor, flavor_in, flavor_named
 from headrace.models.model import MODEL_FILE, PYFUNC, Model
 from headrace.models.pyfunc import PyFuncModel
+from headrace.models.shipped_code import import_from
 from headrace.models.trust import VerifiedFolder, open_folder
 
 
@@ -58,6 +58,8 @@ def load_pyfunc(
     flavor = flavor_in(others, entry.get("loader_module")) or flavor_named(PYFUNC)
     facts = {**entry, **model.flavors[flavor.name]}
     config = {**(entry.get("config") or {}), **(model_config or {})}
+    if flavor.name == PYFUNC:
+        facts["config"] = config  # a model's own code may ask for it while it is loaded
     native = load_native(folder, flavor, facts, **options)
     predictor = flavor.predictor(native, facts, config)
     return PyFuncModel(model, predictor, native, folder, config)
@@ -79,9 +81,7 @@ def load_native(
     flavor.require_library()
     code = facts.get("code")
     if code:
-        shipped = str(folder.code_path(str(code), "code that the model ships", lasting=True))
-        if shipped not in sys.path:
-            sys.path.insert(0, shipped)
+        import_from(folder.code_path(str(code), "code that the model ships", lasting=True))
     return flavor.load(folder, facts, **options)
 
 

@@ -21,6 +21,7 @@ from headrace.models.environment import Requirements, requirements_for, write_en
 from headrace.models.examples import check_example, save_example
 from headrace.models.flavor import Flavor, Saved, Target, flavor_named, flavor_of
 from headrace.models.model import MODEL_FILE, PYFUNC, Model
+from headrace.models.resources import auth_policy_as_dict, resources_as_dict
 from headrace.models.trust import sign_folder
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class SaveRequest:
     signature: ModelSignature | Literal[False] | None = None
     """False for a model that is to have none, whatever its example shows."""
     input_example: Any = None
+    keeps_example: bool = True
+    """False for an example that only shows the signature."""
     code_paths: Sequence[str | Path] = ()
     extra_files: Sequence[str | Path] = ()
     metadata: Mapping[str, Any] | None = None
@@ -103,9 +106,11 @@ def write_model(
     files that were there already are symbolic links, for an upload that follows them.
     """
     model = request.described or Model()
+    example, params = _example(request.input_example)
     target = Target(
         folder,
-        example=_without_params(request.input_example),
+        example=example,
+        example_params=params,
         signature=request.signature or None,
         model_config=request.model_config,
         code_paths=tuple(Path(each) for each in request.code_paths),
@@ -117,6 +122,7 @@ def write_model(
         model.is_signature_from_type_hint = saved.signature_from_type_hints
     else:
         model.signature = request.signature or None
+    model.type_hint_from_example = saved.type_hint_from_example
     if request.input_example is not None:
         _describe_example(request, saved, model, folder)
     code = _ship(target, request.code_paths, CODE)
@@ -193,11 +199,11 @@ def _save(request: SaveRequest, target: Target) -> Saved:
         ) from error
 
 
-def _without_params(example: Any) -> Any:
-    """The data of an example: one with params is a pair of both."""
+def _example(given: Any) -> tuple[Any, Any]:
+    """The data of an example and its params: one with params is a pair of both."""
     from headrace.models.examples import split_params
 
-    return None if example is None else split_params(example)[0]
+    return (None, None) if given is None else split_params(given)
 
 
 def _describe_example(request: SaveRequest, saved: Saved, model: Model, folder: Path) -> None:
@@ -205,8 +211,8 @@ def _describe_example(request: SaveRequest, saved: Saved, model: Model, folder: 
     from headrace.models.example_signature import signature_by_example
 
     if model.signature is None and request.signature is None:
-        predictor = None
-        if saved.pyfunc is not None:
+        predictor = saved.predictor
+        if predictor is None and saved.pyfunc is not None:
             facts = {**saved.pyfunc, **saved.facts}
             config = request.model_config or {}
 
@@ -215,7 +221,9 @@ def _describe_example(request: SaveRequest, saved: Saved, model: Model, folder: 
 
             predictor = predictor_for
         model.signature = signature_by_example(request.input_example, predictor)
-    model.saved_input_example_info = save_example(request.input_example, folder, model.signature)
+    if request.keeps_example:
+        info = save_example(request.input_example, folder, model.signature)
+        model.saved_input_example_info = info
 
 
 def _ship(target: Target, paths: Sequence[str | Path], name: str) -> str | None:
@@ -256,9 +264,10 @@ def _add_flavors(
 def _describe(model: Model, request: SaveRequest, saved: Saved) -> None:
     metadata = {**(model.metadata or {}), **saved.metadata, **(request.metadata or {})}
     model.metadata = metadata or None
-    for name in ("resources", "auth_policy"):
-        if getattr(request, name) is not None:
-            setattr(model, name, getattr(request, name))
+    if request.resources is not None:
+        model.resources = resources_as_dict(request.resources)
+    if request.auth_policy is not None:
+        model.auth_policy = auth_policy_as_dict(request.auth_policy)
     if request.prompts is not None:
         model.prompts = list(request.prompts)
     if saved.pickled:
