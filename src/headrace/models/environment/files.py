@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from headrace.models.environment.given import CONSTRAINTS_FILE, Requirements, Settled
+from headrace.models.environment.given import Requirements, Settled
 from headrace.models.environment.installed import installed_packages
+from headrace.models.environment.names import (
+    CONDA_FILE,
+    CONSTRAINTS_FILE,
+    PYTHON_FILE,
+    REQUIREMENTS_FILE,
+)
 from headrace.models.environment.project import copy_lock
-
-REQUIREMENTS_FILE: Final = "requirements.txt"
-CONDA_FILE: Final = "conda.yaml"
-PYTHON_FILE: Final = "python_env.yaml"
 
 _BUILD_PACKAGES: Final = ("pip", "setuptools", "wheel")
 

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from headrace.errors import InvalidRequest
 from headrace.models.environment.installed import installed_packages, normalized_name
 from headrace.models.environment.merging import merged, parsed_requirement
+from headrace.models.environment.names import CONSTRAINTS_FILE
 from headrace.models.environment.requirement_files import (
     MAX_BYTES,
     Listed,
@@ -21,7 +22,6 @@ from headrace.models.environment.requirement_files import (
 )
 from headrace.models.environment.requirements import MLFLOW_REQUIREMENT
 
-CONSTRAINTS_FILE: Final = "constraints.txt"
 _log: Final = logging.getLogger("headrace")
 _MLFLOW: Final = frozenset(("mlflow", "mlflow-skinny", "mlflow-tracing"))
 _CONDA_PYTHON: Final = re.compile(r"python\s*={1,2}\s*(?P<version>\d+(?:\.\d+)+)(?:=\S*)?")

@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from headrace import settings
 from headrace.errors import InvalidModel, InvalidRequest
-from headrace.models.environment.files import REQUIREMENTS_FILE
+from headrace.models.cache import cache_root
+from headrace.models.environment.names import REQUIREMENTS_FILE
 from headrace.models.environment.uv_tool import run_uv
 from headrace.models.environment.wanted import Wanted, wanted_by
 from headrace.models.environment.wheel import WheelContent, wheel_content, write_wheel
@@ -55,15 +55,6 @@ class Plan(NamedTuple):
         if (self.folder / _READY).is_file() and os.access(python, os.X_OK):
             return PreparedEnvironment(python, self.folder)
         return None
-
-
-def cache_root() -> Path:
-    """The folder of what can be made again: the setting, else that of the user's programs."""
-    configured = settings.CACHE.get()
-    if configured:
-        return Path(os.path.abspath(os.path.expanduser(configured)))
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(home) / "headrace"
 
 
 def plan_for(folder: Path, override: Sequence[str] = ()) -> Plan:

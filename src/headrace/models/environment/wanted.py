@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from headrace.errors import InvalidRequest
-from headrace.models.environment.files import CONDA_FILE, PYTHON_FILE, REQUIREMENTS_FILE
 from headrace.models.environment.given import is_mlflow, pip_part
 from headrace.models.environment.merging import parsed_requirement
+from headrace.models.environment.names import CONDA_FILE, PYTHON_FILE, REQUIREMENTS_FILE
 from headrace.models.environment.requirement_files import (
     Listed,
     hide_credentials,
@@ -26,6 +26,8 @@ from headrace.models.environment.requirement_files import (
 )
 
 _log: Final = logging.getLogger("headrace")
+_WITH_MLFLOW: Final = ("numpy", "pandas")
+"""What MLflow itself needs and hands to every model's predictions."""
 _MAX_YAML: Final = 1 << 20
 _PYTHON: Final = re.compile(r"3\.\d{1,3}(?:\.\d{1,3}(?:[a-z]{1,2}\d{1,3})?)?\+?")
 _CONDA_PYTHON: Final = re.compile(r"python\s*(?:==?|<=|>=)\s*(?P<version>[^=\s]+).*")
@@ -71,7 +73,8 @@ def wanted_by(folder: Path, override: Sequence[str] = ()) -> Wanted:
     """What the model in `folder` needs, with the requirements in `override` instead of its own.
 
     MLflow's line is left out unless the model's code, or a pickle in it, names MLflow: Headrace
-    loads the model. InvalidRequest for a folder that says nothing, or nothing that has sense.
+    loads the model. What models count on to come with MLflow stays. InvalidRequest for a folder
+    that says nothing, or nothing that has sense.
     """
     folder = folder.resolve()
     python, build, listed = _stated(folder)
@@ -79,7 +82,8 @@ def wanted_by(folder: Path, override: Sequence[str] = ()) -> Wanted:
         raise InvalidRequest(f"The model asks for Python {python!r}; expected such as 3.11.7.")
     replaced = _checked(override)
     names = {name_of(line) for line in replaced}
-    keeps_mlflow = any(map(is_mlflow, listed.requirements)) and names_mlflow(folder)
+    has_mlflow = any(map(is_mlflow, listed.requirements))
+    keeps_mlflow = has_mlflow and names_mlflow(folder)
     requirements, paths = list(replaced), []
     for line in listed.requirements:
         if name_of(line) in names or (is_mlflow(line) and not keeps_mlflow):
@@ -87,6 +91,9 @@ def wanted_by(folder: Path, override: Sequence[str] = ()) -> Wanted:
         path = _path_in(line, folder)
         requirements.append(path or line)
         paths += [path] if path else []
+    if has_mlflow and not keeps_mlflow:
+        listed_names = {name_of(line) for line in requirements}
+        requirements += [name for name in _WITH_MLFLOW if name not in listed_names]
     constraints = [line for line in listed.constraints if name_of(line) not in names]
     setuptools = [line for line in build if name_of(line) == "setuptools"]
     return Wanted(

@@ -1,0 +1,247 @@
+"""`headrace models`: environments for models, predictions in them, and what models need."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from headrace.cli import output
+from headrace.cli.command import Group
+from headrace.cli.options import json_option, key_value
+from headrace.cli.progress import progress
+
+if TYPE_CHECKING:
+    from headrace.models.environment.prepare import PreparedEnvironment
+
+_LOCAL: Final = "local"
+_MANAGERS: Final = ("uv", "virtualenv", _LOCAL)
+_NOT_PASSED: Final = frozenset(("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"))
+
+
+def _track(_context: click.Context, _option: click.Parameter, uri: str | None) -> None:
+    if uri:
+        from headrace.client.tracking import set_tracking_uri
+
+        set_tracking_uri(uri)
+
+
+def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every command here: which model, where it is tracked, whether to trust it."""
+    for option in (
+        click.option(
+            "--trust",
+            is_flag=True,
+            help="Let this model run code, though nobody whom you trust has signed it.",
+        ),
+        click.option(
+            "--tracking-uri",
+            metavar="URI",
+            callback=_track,
+            expose_value=False,
+            help="Where runs:/ and models:/ lie.  [default: HEADRACE_TRACKING_URI]",
+        ),
+        click.option(
+            "--model-uri",
+            "-m",
+            metavar="URI",
+            required=True,
+            help="A folder, runs:/ID/PATH, models:/NAME/VERSION, models:/NAME@ALIAS, models:/m-ID.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+_env_manager_option = click.option(
+    "--env-manager",
+    type=click.Choice(_MANAGERS),
+    default=_MANAGERS[0],
+    show_default=True,
+    help="uv makes an environment of what the model needs (virtualenv, MLflow's word, does the "
+    "same); local takes the packages that are installed here.",
+)
+
+
+@click.group(cls=Group)
+def models() -> None:
+    """Make environments for models, predict in them, and change what models need.
+
+    Environments lie in HEADRACE_CACHE (~/.cache/headrace) and are named by their content: the
+    second time they are there at once. Deleting that folder is safe.
+    """
+
+
+@models.command(
+    name="prepare-env",
+    examples=[
+        "headrace models prepare-env -m ./model",
+        "headrace models prepare-env -m models:/churn@champion",
+    ],
+)
+@_shared
+@_env_manager_option
+@json_option
+def prepare_env(model_uri: str, trust: bool, env_manager: str, as_json: bool) -> None:
+    """Make the environment of a model, so that predicting in it begins at once.
+
+    Prints the path of its Python.
+    """
+    from headrace.client.model_loading import local_model
+
+    if env_manager == _LOCAL:
+        python, is_new = Path(sys.executable), False
+    else:
+        environment = _prepared(local_model(model_uri), (), trust)
+        python, is_new = environment.python, environment.is_new
+    if as_json:
+        output.emit_json({"python": str(python), "is_new": is_new})
+    else:
+        click.echo(str(python))
+
+
+@models.command(
+    examples=[
+        "headrace models predict -m ./model -i request.json",
+        "headrace models predict -m runs:/RUN_ID/model -t csv -i rows.csv -o answer.json",
+        "headrace models predict -m ./model -i request.json -r scikit-learn==1.7.0",
+    ]
+)
+@_shared
+@click.option(
+    "--input-path",
+    "-i",
+    metavar="FILE",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="What to predict for.  [default: stdin]",
+)
+@click.option(
+    "--output-path",
+    "-o",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where the predictions go, as JSON.  [default: stdout]",
+)
+@click.option(
+    "--content-type",
+    "-t",
+    type=click.Choice(["json", "csv"]),
+    default="json",
+    show_default=True,
+    help="What the input is: JSON as scoring servers take it, or CSV with a header.",
+)
+@_env_manager_option
+@click.option(
+    "--pip-requirements-override",
+    "-r",
+    metavar="REQ,…",
+    help="Requirements, between commas, that replace the model's own for the same packages.",
+)
+@click.option(
+    "--env",
+    "variables",
+    metavar="KEY=VALUE",
+    type=key_value,
+    multiple=True,
+    help="An environment variable for the model. May be repeated.",
+)
+@click.pass_context
+def predict(  # noqa: PLR0913, PLR0917 - MLflow's options
+    context: click.Context,
+    model_uri: str,
+    trust: bool,
+    input_path: Path | None,
+    output_path: Path | None,
+    content_type: str,
+    env_manager: str,
+    pip_requirements_override: str | None,
+    variables: Sequence[tuple[str, str]],
+) -> None:
+    """Predict with a model, in an environment of what it needs."""
+    from headrace.client.model_loading import local_model
+
+    override = [part.strip() for part in (pip_requirements_override or "").split(",")]
+    override = [part for part in override if part]
+    if env_manager == _LOCAL and override:
+        raise click.UsageError(
+            "--pip-requirements-override needs an environment to put them in; use --env-manager uv."
+        )
+    folder = local_model(model_uri)
+    if env_manager == _LOCAL:
+        os.environ.update(dict(variables))
+        _predict_here(folder, trust, content_type, input_path, output_path)
+        return
+    environment = _prepared(folder, override, trust)
+    words = ["models", "predict", "-m", str(folder), "-t", content_type, "--env-manager", _LOCAL]
+    words += ["-i", str(input_path)] if input_path else []
+    words += ["-o", str(output_path)] if output_path else []
+    words += ["--trust"] if trust else []
+    inherited = {name: value for name, value in os.environ.items() if name not in _NOT_PASSED}
+    ended = subprocess.run(  # noqa: S603 - the Python that was made for it, no shell
+        # -P: what lies in the working folder is not imported.
+        [str(environment.python), "-P", "-m", "headrace", *words],
+        env={**inherited, **dict(variables)},
+        check=False,
+    )
+    context.exit(ended.returncode if ended.returncode >= 0 else 128 - ended.returncode)
+
+
+@models.command(
+    name="update-pip-requirements",
+    examples=[
+        "headrace models update-pip-requirements -m ./model add pandas==2.2.3 'pyarrow>=17'",
+        "headrace models update-pip-requirements -m runs:/RUN_ID/model remove pyarrow",
+    ],
+)
+@_shared
+@click.argument("operation", type=click.Choice(["add", "remove"]))
+@click.argument("requirement_strings", metavar="REQUIREMENT…", nargs=-1, required=True)
+def update_pip_requirements(
+    model_uri: str, trust: bool, operation: str, requirement_strings: tuple[str, ...]
+) -> None:
+    """Add requirements to a saved model, or remove some, and sign it anew.
+
+    Adding replaces what the model had for the same package. Registered versions are read-only.
+    """
+    from headrace.client.model_requirements import update_model_requirements
+
+    update_model_requirements(model_uri, operation, requirement_strings, trust=trust)
+    output.note(f"Changed the requirements of {model_uri}.")
+
+
+def _prepared(folder: Path, override: Sequence[str], trust: bool) -> PreparedEnvironment:
+    """The environment; a bar turns while it is made."""
+    from headrace.models.environment.prepare import plan_for, prepare
+
+    made = plan_for(folder, override).made()
+    if made is not None:
+        return made
+    with progress("Making the model's environment"):
+        return prepare(folder, override=override, trust=trust)
+
+
+def _predict_here(
+    folder: Path, trust: bool, content_type: str, source: Path | None, target: Path | None
+) -> None:
+    from headrace.models.loading import load_pyfunc
+    from headrace.models.payload import Payload, decode_csv, decode_payload
+    from headrace.models.predictions import encode_predictions
+
+    model = load_pyfunc(folder, trust=trust)
+    data = source.read_bytes() if source else sys.stdin.buffer.read()
+    if content_type == "csv":
+        payload = Payload(decode_csv(data.decode("utf-8-sig", "replace"), model.signature))
+    else:
+        hinted = model.metadata.is_signature_from_type_hint
+        payload = decode_payload(data, model.signature, from_type_hints=hinted)
+    predictions = model.predict(payload.data, payload.params)
+    text = encode_predictions(predictions, is_unwrapped=payload.is_unwrapped)
+    if target is None:
+        click.echo(text)
+    else:
+        target.write_text(text, encoding="utf-8")
