@@ -83,7 +83,7 @@ def _long(fits: bool) -> Spec:
 
 def infer_values(values: Iterable[Any]) -> Spec:
     """The type that Python values have in common; `any` if there is none."""
-    found = ANY
+    found: Spec | None = None
     kinds: set[type[Any]] = set()
     try:
         for value in values:
@@ -91,10 +91,10 @@ def infer_values(values: Iterable[Any]) -> Spec:
             if kind in kinds and kind not in (float, list, dict):
                 continue
             kinds.add(kind)
-            found = _merge(found, _infer(value))
+            found = _joined(found, _infer(value))
     except (_Mixed, RecursionError):
         return ANY
-    return found
+    return found or ANY
 
 
 _SCALARS: Final[tuple[tuple[Any, str], ...]] = (
@@ -116,10 +116,10 @@ def _infer(value: Any) -> Spec:
         types = {str(key): _infer(item) for key, item in value.items()}
         return _record({key: {**t, "required": t != ANY} for key, t in types.items()})
     if isinstance(value, list | tuple):
-        items = ANY
+        items: Spec | None = None
         for item in value:
-            items = _merge(items, _infer(item))
-        return {"type": "array", "items": items}
+            items = _joined(items, _infer(item))
+        return {"type": "array", "items": items or ANY}
     for family, name in _SCALARS:
         if isinstance(value, family):
             return {"type": name}
@@ -145,16 +145,28 @@ def _record(properties: Mapping[str, Spec]) -> Spec:
     return {"type": "object", "properties": dict(sorted(properties.items()))}
 
 
+def _joined(found: Spec | None, other: Spec) -> Spec:
+    return other if found is None else _merge(found, other)
+
+
 def _merge(one: Spec, other: Spec) -> Spec:
-    if other in (one, ANY):
+    if one == other:
         return one
-    if one == ANY:
-        return other
+    if ANY in (one, other):
+        return _optional(other if one == ANY else one)
     if one["type"] == other["type"] == "array":
         return {"type": "array", "items": _merge(one["items"], other["items"])}
     if one["type"] == other["type"] == "object":
         return _merge_records(one["properties"], other["properties"])
     raise _Mixed
+
+
+def _optional(spec: Spec) -> Spec:
+    """The type of values of which some are missing: of an object, MLflow requires nothing then."""
+    if spec["type"] != "object":
+        return spec
+    properties = spec["properties"].items()
+    return _record({name: {**field, "required": False} for name, field in properties})
 
 
 def _merge_records(one: Mapping[str, Spec], other: Mapping[str, Spec]) -> Spec:

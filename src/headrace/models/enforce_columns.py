@@ -3,6 +3,8 @@
 The casts are MLflow's: object → string, binary or datetime; to a wider number of the same kind;
 integers of up to 32 bits → double, 64-bit ones only where all are 0 or 1; datetimes of any
 resolution → nanoseconds; decimals → double. A table that fits already is handed back as it is.
+Beyond MLflow: a column of integers that the schema calls optional may have gaps, and is then of
+pandas' nullable type, for NumPy has no integer that is missing.
 """
 
 from __future__ import annotations
@@ -20,7 +22,12 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger("headrace")
 _FLOATS: Final = (DataType.float, DataType.double)
-_INTEGERS: Final = (DataType.integer, DataType.long)
+_NULLABLE: Final[dict[DataType, Any]] = {DataType.integer: "Int32", DataType.long: "Int64"}
+_INTEGERS: Final = tuple(_NULLABLE)
+_GAPS: Final = (
+    " Values are missing, which makes floats of integers in pandas: infer the signature from data "
+    "that has such gaps, or declare the column as double, or as optional."
+)
 
 
 def enforce_columns(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
@@ -84,7 +91,7 @@ def _listed(names: Any) -> str:
 def _column(series: pd.Series[Any], spec: ColSpec, path: str) -> pd.Series[Any]:
     """The column as it should be; the same object where nothing had to be cast."""
     if isinstance(spec.type, DataType):
-        return _scalars(series, spec.type, path)
+        return _scalars(series, spec.type, path, spec.required)
     return _nested(series, spec.type, path, spec.required)
 
 
@@ -113,42 +120,51 @@ def _or_none(value: Any) -> Any:
     return None if isinstance(value, float) and value != value else value  # noqa: PLR0124  (NaN)
 
 
-def _scalars(series: pd.Series[Any], wanted: DataType, path: str) -> pd.Series[Any]:
+def _scalars(series: pd.Series[Any], wanted: DataType, path: str, required: bool) -> pd.Series[Any]:
     import pandas as pd
 
     dtype: Any = series.dtype
     if isinstance(dtype, pd.CategoricalDtype):
-        _scalars(pd.Series(dtype.categories), wanted, path)
+        _scalars(pd.Series(dtype.categories), wanted, path, required)
         return series  # its categories are of the type, so every value is
     if dtype == "object" and wanted not in (DataType.binary, DataType.string):
         inferred = series.infer_objects()
         dtype = inferred.dtype
         series = series if dtype == "object" else inferred
     if dtype == "object" or isinstance(dtype, pd.StringDtype):
-        return _objects(series, wanted, path)
+        return _objects(series, wanted, path, required)
     if dtype == wanted.to_numpy() or (wanted is DataType.binary and dtype.kind == "S"):
         return series
     if wanted is DataType.datetime and dtype.kind == "M":
         return _times(series, path)
-    return _numbers(series, wanted, path)
+    return _numbers(series, wanted, path, required)
 
 
-def _objects(series: pd.Series[Any], wanted: DataType, path: str) -> pd.Series[Any]:
+def _objects(series: pd.Series[Any], wanted: DataType, path: str, required: bool) -> pd.Series[Any]:
     """Texts, and what pandas has no type for."""
     if wanted in (DataType.string, DataType.binary):
         return series
     if wanted is DataType.datetime:
         return _times(series, path)
     values = series.tolist()
-    if wanted is DataType.double and not any(isinstance(value, str) for value in values):
+    if any(isinstance(value, str) for value in values):
+        raise _wrong(series, wanted, path)
+    if wanted is DataType.double:
         return _decimals(series, path)
-    if not any(isinstance(value, str) for value in values):
-        # Truth values and integers with gaps: no type of NumPy's holds both.
-        for row, value in enumerate(values):
-            if not is_nothing(value):
-                enforce_value(value, wanted, _in_row(path, row))
-        return series
-    raise _wrong(series, wanted, path)
+    for row, value in enumerate(values):
+        if not is_nothing(value):
+            enforce_value(value, wanted, _in_row(path, row))
+    # Truth values with gaps stay objects, as MLflow has them.
+    return _with_gaps(series, wanted, path, required) if wanted in _INTEGERS else series
+
+
+def _with_gaps(
+    series: pd.Series[Any], wanted: DataType, path: str, required: bool
+) -> pd.Series[Any]:
+    """Integers of which some are missing, in pandas' nullable type."""
+    if required:
+        raise _wrong(series, wanted, path, _GAPS)
+    return series.astype(_NULLABLE[wanted])
 
 
 def _decimals(series: pd.Series[Any], path: str) -> pd.Series[Any]:
@@ -178,25 +194,28 @@ def _times(series: pd.Series[Any], path: str) -> pd.Series[Any]:
         raise _wrong(series, DataType.datetime, path) from None
 
 
-def _numbers(series: pd.Series[Any], wanted: DataType, path: str) -> pd.Series[Any]:
+def _numbers(series: pd.Series[Any], wanted: DataType, path: str, required: bool) -> pd.Series[Any]:
     dtype: Any = series.dtype
     target = wanted.to_numpy()
     if getattr(dtype, "kind", "O") not in "biuf":
         raise _wrong(series, wanted, path)
-    has_gaps = not hasattr(dtype, "char") and bool(series.isna().any())
+    is_nullable = not hasattr(dtype, "char")
     if is_safe_cast(dtype, target):
-        # Of pandas' nullable types, whose gaps only floats of NumPy's can hold.
-        if has_gaps and target.kind != "f":
-            return series if dtype.itemsize == target.itemsize else series.astype(_nullable(wanted))
+        if is_nullable and target.kind != "f" and bool(series.isna().any()):
+            return series if target.kind == "b" else _with_gaps(series, wanted, path, required)
         return series.astype(target)
-    is_flag = dtype.kind == "i" and wanted in _FLOATS and not has_gaps
-    if is_flag and bool(((series == 0) | (series == 1)).all()):
+    if dtype.kind == "i" and wanted in _FLOATS and bool(series.isin((0, 1)).all()):
         return series.astype(target)
+    if dtype.kind == "f" and wanted in _INTEGERS and _is_whole_with_gaps(series):
+        return _with_gaps(series, wanted, path, required)
     raise _wrong(series, wanted, path)
 
 
-def _nullable(wanted: DataType) -> Any:
-    return {DataType.integer: "Int32", DataType.long: "Int64"}[wanted]
+def _is_whole_with_gaps(series: pd.Series[Any]) -> bool:
+    """Whether these floats are integers that only gaps have made floats of."""
+    gaps = series.isna()
+    values = series[~gaps]
+    return bool(gaps.any()) and bool((values % 1 == 0).all() and (values.abs() < 2**31).all())
 
 
 def _wrong(series: pd.Series[Any], wanted: DataType, path: str, advice: str = "") -> InvalidRequest:

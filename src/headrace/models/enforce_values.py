@@ -215,9 +215,8 @@ def cast_advice(found: Any, wanted: DataType) -> str:
         )
     if kind == "f" and wanted in (DataType.integer, DataType.long):
         return (
-            " Fractions would be lost. If the column has missing values, which make floats of "
-            "integers, infer the signature from data with such values, or declare it as double; "
-            "else convert the data with .astype(int)."
+            " Fractions would be lost: make the signature from data that has them (double), or "
+            "convert the data with .astype(int)."
         )
     if kind == "f" and wanted is DataType.float:
         return " Precision would be lost: convert the data with .astype('float32')."

@@ -23,7 +23,7 @@ from headrace.models.data_kinds import (
 from headrace.models.enforce_columns import enforce_columns
 from headrace.models.enforce_tensors import enforce_tensors
 from headrace.models.infer_schema import plain
-from headrace.models.schema import Array, Object, Schema
+from headrace.models.schema import AnyType, Array, DataType, Object, Schema
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +51,8 @@ def validate_schema(data: Any, expected_schema: Schema) -> None:
 
 def enforce_schema(data: Any, schema: Schema) -> Any:
     """The data as the schema describes it; see `enforce_input`."""
+    if allows_anything(schema):
+        return data
     if is_polars_frame(data) or is_polars_series(data):
         from headrace.models.polars_tables import to_pandas
 
@@ -61,6 +63,14 @@ def enforce_schema(data: Any, schema: Schema) -> Any:
         return enforce_tensors(data, schema)
     frame = data if is_pandas_frame(data) else _table(plain(data), schema)
     return enforce_columns(frame, schema)
+
+
+def allows_anything(schema: Schema) -> bool:
+    """Whether the schema is one unnamed column of any type, which says nothing of the data.
+
+    MLflow makes a table of such data, and of a table its first column; here it is left alone.
+    """
+    return schema.input_types() == [AnyType()] and not schema.has_input_names()
 
 
 def enforce_params(
@@ -145,7 +155,7 @@ def _table_of_list(data: list[Any], schema: Schema) -> pd.DataFrame:
     import pandas as pd
 
     kinds = schema.input_types()
-    is_one_nested = not schema.has_input_names() and len(kinds) == 1
-    if is_one_nested and any(isinstance(item, list | dict) for item in data):
+    is_one_column = not schema.has_input_names() and len(kinds) == 1
+    if is_one_column and (not data or not isinstance(kinds[0], DataType)):
         return pd.DataFrame({0: pd.Series(data, dtype=object)})
     return pd.DataFrame(data)
