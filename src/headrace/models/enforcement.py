@@ -23,6 +23,7 @@ from headrace.models.data_kinds import (
 from headrace.models.enforce_columns import enforce_columns
 from headrace.models.enforce_tensors import enforce_tensors
 from headrace.models.infer_schema import plain
+from headrace.models.polars_tables import pandas_library, to_pandas
 from headrace.models.schema import AnyType, Array, DataType, Object, Schema
 
 if TYPE_CHECKING:
@@ -54,9 +55,7 @@ def enforce_schema(data: Any, schema: Schema) -> Any:
     if allows_anything(schema):
         return data
     if is_polars_frame(data) or is_polars_series(data):
-        from headrace.models.polars_tables import to_pandas
-
-        data = to_pandas(data if is_polars_frame(data) else data.to_frame())
+        data = to_pandas(data)
     elif is_pandas_series(data):
         data = data.to_frame()
     if schema.is_tensor_spec():
@@ -100,8 +99,7 @@ def enforce_params(
 
 def _table(data: Any, schema: Schema) -> pd.DataFrame:
     """What is not a table yet as one."""
-    import pandas as pd
-
+    pandas = pandas_library()
     try:
         if isinstance(data, dict):
             return _table_of_dict(data, schema)
@@ -110,7 +108,8 @@ def _table(data: Any, schema: Schema) -> pd.DataFrame:
             return _table_of_array(array, schema)
         if isinstance(data, list):
             return _table_of_list(data, schema)
-        return pd.DataFrame([data])
+        frame: pd.DataFrame = pandas.DataFrame([data])
+        return frame
     except (TypeError, ValueError) as error:
         raise InvalidRequest(
             f"The input does not fit the signature: its columns need a DataFrame, or what can be "

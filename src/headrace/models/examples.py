@@ -27,6 +27,7 @@ from headrace.models.infer_params import infer_params
 from headrace.models.infer_schema import plain
 from headrace.models.json_values import frame_to_split, to_json_text, to_json_value
 from headrace.models.payload import decode_frame, decode_inputs, is_for_language_model
+from headrace.models.polars_tables import pandas_library, to_pandas
 from headrace.models.schema import Schema
 from headrace.models.signature import ModelSignature
 
@@ -108,9 +109,7 @@ def _with_params(serving: dict[str, Any], params: dict[str, Any] | None) -> dict
 def _encode(data: Any) -> tuple[dict[str, Any], Any, dict[str, Any]]:
     """What the `MLmodel` says of the data, its JSON, and the request that it makes."""
     if is_polars_frame(data) or is_polars_series(data):
-        from headrace.models.polars_tables import to_pandas
-
-        data = to_pandas(data if is_polars_frame(data) else data.to_frame())
+        data = to_pandas(data)
     if is_pandas_series(data):
         data = data.to_frame()
     if is_pandas_frame(data):
@@ -203,11 +202,10 @@ def _member(value: Any, key: str) -> Any:
 
 
 def _table(value: Any, schema: Schema | None) -> Any:
-    import pandas as pd
-
+    pandas = pandas_library()
     rows = _member(value, "data")
     try:
-        frame = pd.DataFrame(rows, columns=value.get("columns"))
+        frame = pandas.DataFrame(rows, columns=value.get("columns"))
     except (TypeError, ValueError) as error:
         raise InvalidRequest(f"The input example makes no table: {error}.") from None
     return frame if schema is None else decode_frame(frame, schema)

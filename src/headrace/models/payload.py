@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from headrace.errors import InvalidRequest
 from headrace.models.json_values import from_json_value
+from headrace.models.polars_tables import pandas_library
 from headrace.models.schema import ColSpec, DataType, Schema, TensorSpec
 
 if TYPE_CHECKING:
@@ -81,14 +82,13 @@ def decode_csv(text: str, signature: ModelSignature | None = None) -> pd.DataFra
 
     Raises InvalidRequest for what is no such text.
     """
-    import pandas as pd
-
+    pandas = pandas_library()
     schema = None if signature is None else signature.inputs
     types = {} if schema is None or not schema.has_input_names() else schema.input_types_dict()
     texts: dict[Any, Any] = {name: "str" for name, kind in types.items() if kind is DataType.string}
     try:
-        frame = pd.read_csv(StringIO(text), dtype=texts)
-    except (ValueError, pd.errors.ParserError) as error:
+        frame = pandas.read_csv(StringIO(text), dtype=texts)
+    except (ValueError, pandas.errors.ParserError) as error:
         raise InvalidRequest(f"The request is no CSV table with a header: {error}") from None
     return frame if schema is None else decode_frame(frame, schema)
 
@@ -122,8 +122,7 @@ def _unwrapped(request: dict[str, Any], signature: ModelSignature | None) -> Pay
 
 
 def _split(value: Any, schema: Schema | None) -> pd.DataFrame:
-    import pandas as pd
-
+    pandas = pandas_library()
     if not isinstance(value, dict) or not isinstance(value.get("data"), list):
         raise InvalidRequest(
             f"'dataframe_split' must be an object with 'data', a list of rows, and 'columns'; it "
@@ -143,20 +142,19 @@ def _split(value: Any, schema: Schema | None) -> pd.DataFrame:
                     f"columns."
                 )
     try:
-        frame = pd.DataFrame(rows, columns=columns, index=value.get("index"))
+        frame = pandas.DataFrame(rows, columns=columns, index=value.get("index"))
     except (TypeError, ValueError) as error:
         raise InvalidRequest(f"'dataframe_split' makes no table: {error}.") from None
     return frame if schema is None else decode_frame(frame, schema)
 
 
 def _records(value: Any, schema: Schema | None) -> pd.DataFrame:
-    import pandas as pd
-
+    pandas = pandas_library()
     if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
         raise InvalidRequest(
             f"'dataframe_records' must be a list of objects, one a row; it is {_kind(value)}."
         )
-    frame = pd.DataFrame(value)
+    frame = pandas.DataFrame(value)
     return frame if schema is None else decode_frame(frame, schema)
 
 

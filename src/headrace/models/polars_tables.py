@@ -1,25 +1,40 @@
-"""Polars tables as pandas ones, without pyarrow."""
+"""pandas, where it is needed, and polars' tables as its tables, without pyarrow."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     import pandas as pd
     import polars as pl
 
 _OBJECTS: Final = ("List", "Array", "Struct", "Binary", "Object", "Decimal", "Null", "Time")
 
 
-def to_pandas(frame: pl.DataFrame) -> pd.DataFrame:
-    """The same columns in pandas: numbers are not copied where they have no null.
+def pandas_library() -> ModuleType:
+    """pandas. Raises InvalidRequest, which says how to install it, where it is missing."""
+    from headrace.models.flavor import require
 
-    A null is NaN among floats and among integers (which become floats, as pandas has it), None
-    among truth values, texts and what is nested, NaT among times.
-    """
+    require("pandas", "pandas", "A model whose signature names columns")
     import pandas as pd
 
-    return pd.DataFrame({series.name: _column(series) for series in frame.iter_columns()})
+    return pd
+
+
+def to_pandas(data: Any) -> pd.DataFrame:
+    """A DataFrame or Series of polars as a DataFrame of pandas.
+
+    Numbers are not copied where they have no null. A null is NaN among floats and among integers
+    (which become floats, as pandas has it), None among truth values, texts and what is nested,
+    NaT among times.
+    """
+    pandas = pandas_library()
+    frame: pl.DataFrame = data.to_frame() if hasattr(data, "to_frame") else data
+    columns = {series.name: _column(series) for series in frame.iter_columns()}
+    found: pd.DataFrame = pandas.DataFrame(columns)
+    return found
 
 
 def _column(series: pl.Series) -> pd.Series[Any]:
