@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from headrace import artifacts, version
+from headrace import artifacts, models, version
 
 if TYPE_CHECKING:
     from headrace import (  # noqa: F401 - for readers of types; at run time see _DOORS
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         data,
         entities,
         exceptions,
+        pyfunc,
         system_metrics,
         tracking,
         utils,
@@ -72,6 +73,8 @@ if TYPE_CHECKING:
     )
     from headrace.client.history import get_metric_history
     from headrace.client.images import Image
+    from headrace.client.model_loading import load_model
+    from headrace.client.model_logging import log_model, save_model
     from headrace.client.models import (
         create_external_model,
         delete_logged_model_tag,
@@ -158,6 +161,7 @@ __all__ = [
     "is_tracking_uri_set",
     "last_active_run",
     "last_logged_model",
+    "load_model",
     "load_table",
     "log_artifact",
     "log_artifacts",
@@ -168,6 +172,7 @@ __all__ = [
     "log_inputs",
     "log_metric",
     "log_metrics",
+    "log_model",
     "log_model_params",
     "log_outputs",
     "log_param",
@@ -178,6 +183,7 @@ __all__ = [
     "register_model",
     "restore_experiment",
     "restore_run",
+    "save_model",
     "search_experiments",
     "search_logged_models",
     "search_model_versions",
@@ -226,6 +232,8 @@ _HOMES = {
     ),
     "headrace.client.history": ("get_metric_history",),
     "headrace.client.images": ("Image",),
+    "headrace.client.model_loading": ("load_model",),
+    "headrace.client.model_logging": ("log_model", "save_model"),
     "headrace.client.models": (
         *("create_external_model", "delete_logged_model_tag", "finalize_logged_model"),
         *("get_logged_model", "initialize_logged_model", "last_logged_model", "log_model_params"),
@@ -252,27 +260,41 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 _OTHER_NAMES = {"MlflowClient": "Client", "MlflowException": "HeadraceError"}
 # Modules that are found as attributes too, as MLflow's are: headrace.sklearn.autolog().
 _DOORS = (
-    *("config", "data", "entities", "exceptions", "keras", "lightgbm", "lightning", "pytorch"),
-    *("sklearn", "statsmodels", "system_metrics", "tensorflow", "tracking", "transformers"),
-    *("utils", "xgboost"),
+    *("catboost", "config", "data", "entities", "exceptions", "keras", "lightgbm", "lightning"),
+    *("onnx", "onnxruntime_genai", "pyfunc", "pytorch", "sentence_transformers", "sklearn"),
+    *("statsmodels", "system_metrics", "tensorflow", "tracking", "transformers", "types", "utils"),
+    "xgboost",
 )
-_ARTIFACT_FUNCTIONS = (
-    *("download_artifacts", "list_artifacts", "load_dict", "load_image", "load_text"),
-)
+# Names that are looked for in a module which stands below what they need: the front door adds them.
+_ABOVE = {
+    artifacts: dict.fromkeys(
+        ("download_artifacts", "list_artifacts", "load_dict", "load_image", "load_text"),
+        "headrace.client.artifacts",
+    ),
+    models: {
+        "get_model_info": "headrace.client.model_loading",
+        "set_signature": "headrace.client.model_changes",
+    },
+}
 
 
-def _artifacts_door(name: str) -> Any:
-    """`headrace.artifacts` holds the stores of artifacts, and is where these functions are looked
-    for. They stand above the stores, so it is the front door that adds them.
-    """
-    import importlib
+def _add_names(module: Any, homes: dict[str, str]) -> None:
+    own = vars(module).get("__getattr__")
 
-    if name not in _ARTIFACT_FUNCTIONS:
-        raise AttributeError(f"module 'headrace.artifacts' has no attribute {name!r}")
-    return getattr(importlib.import_module("headrace.client.artifacts"), name)
+    def find(name: str) -> Any:
+        import importlib
+
+        if name in homes:
+            return getattr(importlib.import_module(homes[name]), name)
+        if own is not None:
+            return own(name)
+        raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
+
+    vars(module)["__getattr__"] = find
 
 
-vars(artifacts)["__getattr__"] = _artifacts_door
+for _module, _homes in _ABOVE.items():
+    _add_names(_module, _homes)
 
 
 def _missing(name: str) -> AttributeError:

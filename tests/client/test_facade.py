@@ -79,13 +79,8 @@ def test_errors_as_mlflow_users_read_them() -> None:
     assert '"error_code": "INVALID_PARAMETER_VALUE"' in error.serialize_as_json()
 
 
-@pytest.mark.parametrize("name", ["pyfunc", "evaluate", "projects"])
+@pytest.mark.parametrize("name", ["deployments", "projects"])
 def test_what_is_to_come_is_said_to_be(name: str) -> None:
     with pytest.raises(AttributeError, match=f"no '{name}' yet"):
         getattr(headrace, name)
     assert not hasattr(headrace, name)
-
-
-def test_doors_say_that_models_are_to_come() -> None:
-    with pytest.raises(AttributeError, match="log_artifact"):
-        headrace.sklearn.log_model  # noqa: B018  (the asking raises)

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-TO_COME: Final = frozenset(
-    {
-        *("ChatModel", "PythonModel", "deployments", "evaluate", "load_model", "log_model"),
-        *("models", "projects", "pyfunc", "run", "save_model", "validate_evaluation_results"),
-    }
-)
+TO_COME: Final = frozenset({"build_docker", "deployments", "projects", "run"})
 
 
 def message(name: str) -> str:
     """What to say to somebody who asks for a name that is to come."""
-    return (
-        f"Headrace has no {name!r} yet: saving, serving and evaluating models, and projects, are "
-        "to come. Until then log_artifact and log_artifacts keep a model's files with its run."
-    )
+    return f"Headrace has no {name!r} yet: serving and deploying models, and projects, are to come."
 
 
 def missing(name: str) -> Any:

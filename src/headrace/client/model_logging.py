@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from headrace.client.client import Client, current_client
 from headrace.client.entities import LoggedModel
 from headrace.client.models import initialize_logged_model, register_model
 from headrace.errors import HeadraceError, InvalidRequest
+from headrace.models import saving
 from headrace.models.model import Model, ModelInfo, info_of
 from headrace.models.saving import SaveRequest, request_for, write_model
 from headrace.models.trust import SIGNATURE_FILE, signature_over
@@ -70,12 +71,23 @@ def log_model(model: Any, flavor: str | None = None, **given: Any) -> ModelInfo:
     return log(request_for(model, flavor, **given), LogRequest(**own))
 
 
-def log(request: SaveRequest, how: LogRequest) -> ModelInfo:
-    """As `log_model`, of what was made already."""
+def save_model(model: Any, path: str | Path, flavor: str | None = None, **given: Any) -> Model:
+    """Save a model of any library as the folder `path`, which must be new or empty.
+
+    `given` as for `log_model`, but for what is about logging. See `models.saving.save_model`.
+    """
+    return saving.save_model(request_for(model, flavor, **given), path)
+
+
+def log(request: SaveRequest, how: LogRequest, run: tuple[Client, str] | None = None) -> ModelInfo:
+    """As `log_model`, of what was made already; for `run`, its client and id, or the active one."""
     name = how.model_name()
     request.check()
-    client = current_client()
-    logged = _logged_model(client, name, how)
+    active = active_run()
+    if run is None and active is not None:
+        run = (current_client(), active.info.run_id)
+    client = run[0] if run else current_client()
+    logged = _logged_model(client, name, how, None if run is None else run[1])
     staged = Path(tempfile.mkdtemp(prefix="headrace-model-"))
     try:
         described = _send(client, request, logged, staged)
@@ -123,37 +135,54 @@ def _send(client: Client, request: SaveRequest, logged: LoggedModel, staged: Pat
     return described
 
 
-def _logged_model(client: Client, name: str | None, how: LogRequest) -> LoggedModel:
-    """The logged model to fill, linked to the active run, which it takes its parameters from."""
+def _logged_model(
+    client: Client, name: str | None, how: LogRequest, run_id: str | None
+) -> LoggedModel:
+    """The logged model to fill, linked to the run, whose parameters it takes."""
     if how.model_id is not None:
         return client.get_logged_model(how.model_id)
-    run = active_run()
-    known = client.get_run(run.info.run_id) if run is not None else None
-    params = {**(known.data.params if known else {}), **_texts(how.params)}
+    run = None if run_id is None else client._store.runs.get(client._run_ref(run_id)).run
+    params = {} if run is None else {param.key: param.value for param in run.data.params}
     logged = initialize_logged_model(
-        name or DEFAULT_NAME, tags=_texts(how.tags), params=params, model_type=how.model_type
+        name or DEFAULT_NAME,
+        run_id,
+        _texts(how.tags),
+        {**params, **_texts(how.params)},
+        how.model_type,
+        None if run is None else run.info.experiment_id,
     )
-    if known is not None:
-        run_id = known.info.run_id
+    if run is not None and run_id is not None:
         client.log_outputs(run_id, [ModelOutput(model_id=logged.model_id, step=how.step)])
-        _link_metrics(client, run_id, known.data.metrics, logged.model_id, how.step)
+        _link_metrics(client, run_id, run.data.metrics, logged.model_id, how.step)
     return logged
 
 
 def _link_metrics(
-    client: Client, run_id: str, names: Mapping[str, float], model_id: str, step: int
+    client: Client, run_id: str, latest: Sequence[Metric], model_id: str, step: int
 ) -> None:
     """Say of the run's metrics of this step, that are of no model yet, that they are of this."""
-    found = [
+    found: list[Metric] = []
+    for metric in latest:
+        if metric.step == step:
+            found.append(metric)
+        elif metric.step > step:
+            points = client.get_metric_history(run_id, metric.key)
+            found.extend(point for point in points if point.step == step)
+    linked = [
         Metric(
-            key=each.key, value=each.value, timestamp=each.timestamp, step=step, model_id=model_id
+            key=each.key,
+            value=each.value,
+            timestamp=each.timestamp,
+            step=step,
+            model_id=model_id,
+            dataset_name=each.dataset_name,
+            dataset_digest=each.dataset_digest,
         )
-        for name in names
-        for each in client.get_metric_history(run_id, name)
-        if each.step == step and each.model_id is None
+        for each in found
+        if each.model_id is None
     ]
-    if found:
-        client.log_batch(run_id, metrics=found)
+    if linked:
+        client.log_batch(run_id, metrics=linked)
 
 
 def _texts(values: Mapping[str, Any] | None) -> dict[str, str]:

@@ -135,7 +135,7 @@ class Model:
         """The model that a file's content describes. Raises InvalidRequest."""
         from headrace.models.signature import ModelSignature
 
-        content = dict(model_dict)
+        content: dict[Any, Any] = dict(model_dict)
         if not isinstance(content.get("flavors"), dict):
             raise InvalidRequest("it has no table 'flavors', so nothing says how to load the model")
         signature = content.pop("signature", None)

@@ -23,11 +23,7 @@ _log: Final = logging.getLogger("headrace")
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The switches that every library has, under MLflow's names.
-
-    Those about models (`log_models`, `log_input_examples`, `log_model_signatures`,
-    `registered_model_name`) are taken, and have no effect yet.
-    """
+    """The switches that every library has, under MLflow's names."""
 
     log_input_examples: bool = False
     log_model_signatures: bool = True

@@ -73,7 +73,8 @@ def autolog(  # noqa: PLR0913, PLR0917 - MLflow's signature
     A search logs child runs for its `max_tuning_runs` best candidates (None: for all).
     `log_post_training_metrics` is about calls of `score` and of `sklearn.metrics` after a fit.
     With `pos_label`, precision, recall and F1 are those of that class, else weighted averages.
-    What is about models, and `serialization_format`, is taken and has no effect yet. Raises
+    Models are kept in a form that is safe to load where there is one; `serialization_format` may
+    be "pickle". Raises
     InvalidRequest for a negative `max_tuning_runs`.
     """
     options = SklearnOptions(**locals())
@@ -186,6 +187,7 @@ def _fit(call: Call) -> Generator[None, Any, None]:
         _evaluations.put(estimator, Evaluation(log))
     if not is_search(estimator) or hasattr(estimator, "best_estimator_"):
         _log_training(log, estimator, training, dataset)
+        _log_models(log, estimator, training)
     with LIBRARY.guard("the HTML of an estimator"):
         _log_html(log, estimator)
     if is_search(estimator):
@@ -218,6 +220,30 @@ def _log_training(log: Recorder, estimator: Any, training: Any, dataset: Any) ->
         with LIBRARY.guard("the metric training_score"):
             metrics["training_score"] = training_score(estimator, sampled, metrics)
     log.metrics(metrics, dataset=dataset)
+
+
+def _log_models(log: Recorder, estimator: Any, training: Any) -> None:
+    """Log what was fitted, and the best estimator of a search by itself as well."""
+    from headrace.client.autolog.models import log_model
+
+    # "cloudpickle" is the default of MLflow's signature; the flavor chooses what is safe to load.
+    form = LIBRARY.options.serialization_format
+    asked = None if form == "cloudpickle" else form
+    for name, model in (
+        ("best_estimator", getattr(estimator, "best_estimator_", None)),
+        ("model", estimator),
+    ):
+        if model is not None:
+            log_model(
+                log,
+                LIBRARY,
+                model,
+                "sklearn",
+                data=training.features,
+                name=name,
+                register=name == "model",
+                serialization_format=asked,
+            )
 
 
 def _log_plots(log: Recorder, estimator: Any, training: Any, predictions: Any) -> None:

@@ -1,0 +1,98 @@
+"""Autologging logs what was trained, in a form that loads, linked to its run and metrics."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+
+import headrace
+from headrace.client.model_loading import load_pyfunc
+
+X, y = load_iris(return_X_y=True, as_frame=True)
+
+
+def logged(name: str = "model") -> headrace.entities.LoggedModel:
+    found = headrace.search_logged_models(
+        filter_string=f"name = '{name}'", output_format="list", max_results=2
+    )
+    assert len(found) == 1
+    return found[0]
+
+
+def test_a_fit_logs_its_model(database: str) -> None:
+    headrace.sklearn.autolog(log_input_examples=True, registered_model_name="iris")
+    model = LogisticRegression(max_iter=500).fit(X, y)
+    run = headrace.last_active_run()
+    assert run is not None
+    found = logged()
+    assert found.status == "READY"
+    assert found.source_run_id == run.info.run_id
+    assert found.params["max_iter"] == "500"
+    metrics = {metric.key: metric.value for metric in found.metrics}
+    assert metrics["training_accuracy_score"] == run.data.metrics["training_accuracy_score"]
+    loaded = load_pyfunc(found.model_uri)
+    assert np.array_equal(loaded.predict(X), model.predict(X))
+    assert list(loaded.input_example.columns) == list(X.columns)
+    assert headrace.MlflowClient().get_model_version("iris", "1").model_id == found.model_id
+
+
+def test_a_signature_without_an_example(database: str) -> None:
+    headrace.sklearn.autolog()
+    LogisticRegression(max_iter=500).fit(X, y)
+    loaded = load_pyfunc(logged().model_uri)
+    assert loaded.signature is not None
+    assert loaded.signature.inputs is not None
+    assert loaded.signature.inputs.input_names() == list(X.columns)
+    assert loaded.input_example is None
+
+
+def test_neither_where_neither_is_wanted(database: str) -> None:
+    headrace.sklearn.autolog(log_model_signatures=False)
+    LogisticRegression(max_iter=500).fit(X, y)
+    assert load_pyfunc(logged().model_uri).signature is None
+
+
+def test_no_model_where_none_is_wanted(database: str) -> None:
+    headrace.sklearn.autolog(log_models=False)
+    LogisticRegression(max_iter=500).fit(X, y)
+    assert headrace.search_logged_models(output_format="list") == []
+
+
+def test_a_search_logs_itself_and_its_best(database: str) -> None:
+    headrace.sklearn.autolog()
+    search = GridSearchCV(LogisticRegression(max_iter=500), {"C": [0.1, 1.0]}, cv=2).fit(X, y)
+    best = headrace.sklearn.load_model(logged("best_estimator").model_uri)
+    assert best.C == search.best_estimator_.C
+    whole = headrace.sklearn.load_model(logged("model").model_uri)
+    assert np.array_equal(whole.predict(X), search.predict(X))
+
+
+def test_a_model_that_cannot_be_saved_is_a_warning(
+    database: str, failures_warn: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    headrace.sklearn.autolog(serialization_format="none such")
+    with caplog.at_level(logging.WARNING, "headrace"):
+        model = LogisticRegression(max_iter=500).fit(X, y)
+    assert model.predict(X).shape == y.shape
+    assert "did not log the model" in caplog.text
+    assert "none such" in caplog.text
+
+
+def test_a_server_that_is_away_is_not_waited_for(
+    tmp_path: Path,
+    failures_warn: None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("HEADRACE_OFFLINE", "true")
+    headrace.set_tracking_uri(f"sqlite:///{tmp_path}/away.db")
+    headrace.sklearn.autolog()
+    with caplog.at_level(logging.WARNING, "headrace"):
+        LogisticRegression(max_iter=500).fit(X, y)
+    assert "a model cannot wait for it" in caplog.text
