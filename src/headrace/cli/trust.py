@@ -7,11 +7,16 @@ from pathlib import Path
 
 import click
 
+from headrace import settings
 from headrace.cli import output
 from headrace.cli.command import Group
 from headrace.cli.options import confirm, json_option
 
-_FROM = {"key": "your key", "file": "trusted_signers", "environment": "HEADRACE_TRUSTED_SIGNERS"}
+_FROM = {
+    "key": "your key",
+    "file": "trusted_signers",
+    "environment": settings.TRUSTED_SIGNERS.names[0],
+}
 
 
 @click.group(cls=Group)
