@@ -19,12 +19,13 @@ from headrace.artifacts.tree import Tree
 from headrace.errors import InvalidModel, InvalidRequest, NotFound, NotTrusted
 from headrace.models.trust.bundle import MAX_BUNDLE_BYTES, open_bundle
 from headrace.models.trust.copies import PrivateCopies
-from headrace.models.trust.hashing import digest_of, for_each, listing_of, problem_of
+from headrace.models.trust.hashing import Listing, digest_of, for_each, listing_of, problem_of
 from headrace.models.trust.keys import PublicKey, shown
 from headrace.models.trust.manifest import SIGNATURE_FILE, digests_in, is_ignored
 from headrace.models.trust.signers import is_trusted
 
 _WHOLE: Final = ("", ".")
+_WHOLE_PATH: Final = 4096
 _NAMED_PROBLEMS: Final = 5
 _CHANGED: Final = "has been changed since the model was signed"
 _NOT_SIGNED: Final = "is not among the files that are signed"
@@ -41,7 +42,7 @@ def open_folder(path: Path, *, trust: bool = False) -> VerifiedFolder:
     lists is changed, missing or no regular file, or when the signature itself is not right.
     """
     if not path.is_dir():
-        raise NotFound(f"There is no folder {shown(str(path))}; expected that of a model.")
+        raise NotFound(f"There is no folder {shown(path, _WHOLE_PATH)}; expected that of a model.")
     tree = Tree(path, only_read=True)
     bundle = _bundle(tree)
     if bundle is None:
@@ -91,7 +92,7 @@ class VerifiedFolder:
         """The files of the model, sorted: those that are signed, else all regular files there."""
         if self._digests is not None:
             return sorted(self._digests)
-        return listing_of(self.path).files
+        return self._listing("").files
 
     def has(self, name: str) -> bool:
         """Whether the model has such a file, or a folder with files in it."""
@@ -160,7 +161,7 @@ class VerifiedFolder:
         """
         if self.is_trusted:
             return
-        folder = shown(str(self.path))
+        folder = shown(self.path, _WHOLE_PATH)
         begin = f"Loading this model would run code: {shown(what)} is {why}, and "
         if self.signer_key is None:
             signed = "its signature is of a kind that Headrace does not check"
@@ -178,7 +179,7 @@ class VerifiedFolder:
 
     def unsigned_files(self) -> list[str]:
         """What lies in the folder but is not signed (all of it, where nothing is), sorted."""
-        files, others = listing_of(self.path)
+        files, others = self._listing("")
         return sorted({*files, *others} - set(self._digests or ()))
 
     def close(self) -> None:
@@ -223,21 +224,21 @@ class VerifiedFolder:
                 pass
             except OSError as error:
                 raise self._wrong(name, problem_of(error)) from error
-        try:
-            return listing_of(self.path, "" if name in _WHOLE else name).files
-        except OSError as error:
-            raise self._wrong(name, problem_of(error)) from error
+        return self._listing("" if name in _WHOLE else name).files
 
     def _check_listing(self, below: str, names: list[str]) -> None:
         """Raise unless the folder `below` holds the files `names` and nothing else."""
-        try:
-            files, others = listing_of(self.path, below)
-        except OSError as error:
-            raise self._wrong(below or ".", problem_of(error)) from error
+        files, others = self._listing(below)
         if others:
             raise self._wrong(others[0], "is a symbolic link, a pipe or a device")
         for extra in sorted(set(files) - set(names)):
             raise self._wrong(extra, _NOT_SIGNED)
+
+    def _listing(self, below: str) -> Listing:
+        try:
+            return listing_of(self.path, below)
+        except OSError as error:
+            raise self._wrong(below or ".", problem_of(error)) from error
 
     def _bytes(self, name: str, limit: int | None) -> bytes:
         try:
@@ -291,9 +292,9 @@ def _invalid(folder: Path, problems: list[str], *, is_signed: bool = True) -> In
         listed += f"; and {len(problems) - _NAMED_PROBLEMS} more files"
     way_out = (
         " Fetch the model again; or, if you made the change yourself, sign it anew: "
-        f"headrace trust sign {shown(str(folder))}"
+        f"headrace trust sign {shown(folder, _WHOLE_PATH)}"
     )
     return InvalidModel(
-        f"The model in {shown(str(folder))} is not what was saved: {listed}."
+        f"The model in {shown(folder, _WHOLE_PATH)} is not what was saved: {listed}."
         f"{way_out if is_signed else ''}"
     )

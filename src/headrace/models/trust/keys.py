@@ -95,15 +95,16 @@ def parse_public_key(text: str) -> PublicKey:
     if len(raw) != _KEY_BYTES:
         kind = "a public key of another kind than Ed25519" if block else "not a public key"
         raise InvalidRequest(
-            f"{shown(given)} is {kind}; expected {PREFIX} and 44 letters, as headrace trust show "
-            "prints it, or a PEM file with an Ed25519 key."
+            f"{shown(given, 80)} is {kind}; expected {PREFIX} and 44 letters, as headrace trust "
+            "show prints it, or a PEM file with an Ed25519 key."
         )
     return PublicKey(raw)
 
 
-def shown(text: str) -> str:
+def shown(text: object, most: int = 200) -> str:
     """A text in quotes for a message: short, and nothing in it that could steer a terminal."""
-    short = text if len(text) <= 80 else f"{text[:79]}…"
+    whole = str(text)
+    short = whole if len(whole) <= most else f"{whole[: most - 1]}…"
     if short.isprintable():
         return f"'{short}'"
     escaped = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in short)

@@ -41,7 +41,7 @@ def sign_folder(path: Path, digests: Mapping[str, str] | None = None) -> bool:
         replace_file(path / SIGNATURE_FILE, bundle, 0o666)
     except OSError as error:
         raise InvalidRequest(
-            f"{shown(str(path / SIGNATURE_FILE))} cannot be written: {error.strerror}; sign a copy "
+            f"{shown(path / SIGNATURE_FILE)} cannot be written: {error.strerror}; sign a copy "
             "of the folder that you may write to."
         ) from error
     return True
@@ -62,12 +62,14 @@ def digests_of_folder(path: Path, known: Mapping[str, str]) -> dict[str, str]:
     try:
         files, others = listing_of(tree.root)
     except FileNotFoundError as error:
-        raise NotFound(f"There is no folder {shown(str(path))} to sign.") from error
+        raise NotFound(f"There is no folder {shown(path)} to sign.") from error
     except NotADirectoryError as error:
-        raise InvalidRequest(f"{shown(str(path))} is a file; expected a model's folder.") from error
+        raise InvalidRequest(f"{shown(path)} is a file; expected a model's folder.") from error
+    except OSError as error:
+        raise InvalidRequest(f"{shown(path)} cannot be listed: {error.strerror}.") from error
     if others:
         raise InvalidRequest(
-            f"{shown(others[0])} in {shown(str(path))} is a symbolic link, a pipe or a device, "
+            f"{shown(others[0])} in {shown(path)} is a symbolic link, a pipe or a device, "
             "which a signature cannot cover; put the file itself there."
         )
     absent = known.keys() - set(files)
