@@ -10,6 +10,13 @@ from typing import Any, Final
 _HOMES: Final = {
     "headrace.models.model": ("Model", "ModelInfo"),
     "headrace.models.signature": ("ModelSignature", "infer_signature"),
+    "headrace.models.enforcement": ("validate_schema",),
+    "headrace.models.loading": ("load_model", "load_pyfunc"),
+    "headrace.models.model_config": ("ModelConfig",),
+    "headrace.models.pyfunc": ("PyFuncModel",),
+    "headrace.models.python_model": ("PythonModel", "PythonModelContext"),
+    "headrace.models.python_model_code": ("set_model",),
+    "headrace.models.resources": ("Resource", "ResourceType"),
 }
 _HOME: Final = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -20,7 +20,7 @@ from headrace.models.trust import VerifiedFolder, open_folder
 def load_model(
     path: str | Path, flavor: str | None = None, *, trust: bool = False, **options: Any
 ) -> Any:
-    """The library's own object that lies in a model folder.
+    """The library's own object that lies in a model folder; a PyFuncModel where there is none.
 
     `flavor` names one of those that the model has, by default its library's; `options` are the
     flavor's own. NotTrusted for what can run code and is signed by nobody who is trusted;
@@ -33,6 +33,8 @@ def load_model(
             f"The model at '{path}' has no flavor '{chosen.name}', but: "
             f"{', '.join(model.flavors) or 'none'}."
         )
+    if chosen.name == PYFUNC:
+        return load_pyfunc(path, trust=trust, **options)
     return load_native(folder, chosen, model.flavors[chosen.name], **options)
 
 

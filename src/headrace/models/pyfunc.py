@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.errors import InvalidRequest
 from headrace.models.examples import load_example
 from headrace.models.flavor import Predictor
+from headrace.models.flavors.python_function_predict import LoadedPythonModel, in_form_of
 from headrace.models.model import PYFUNC, Model
 from headrace.models.trust import VerifiedFolder
 
@@ -28,9 +29,11 @@ class PyFuncModel:
     ) -> None:
         self.metadata = metadata
         """What the `MLmodel` file says."""
-        self.native = native
-        """The object of the model's own library."""
+        self.native = native.native if isinstance(native, LoadedPythonModel) else native
+        """The object of the model's own library; a PythonModel."""
         self.model_config = dict(model_config)
+        """What the model was saved with, and over it what it was loaded with."""
+        self._is_python = isinstance(native, LoadedPythonModel)
         self._predictor = predictor
         self._folder = folder
 
@@ -72,8 +75,8 @@ class PyFuncModel:
         return self._predictor.predict_stream(data, params)
 
     def unwrap_python_model(self) -> Any:
-        """The PythonModel (or function) that was saved. InvalidRequest for a library's model."""
-        if self.metadata.flavors.keys() - {PYFUNC}:
+        """The PythonModel that was saved. InvalidRequest for a library's model."""
+        if not self._is_python:
             raise InvalidRequest(
                 "This model is no PythonModel; 'native' is the object of its own library."
             )
@@ -91,9 +94,14 @@ class PyFuncModel:
         signature = self.metadata.signature
         if signature is None:
             return data, params
-        if signature.inputs is not None:
+        if params is not None or signature.params is not None:
+            params = enforce_params(params, signature)
+        # Where the signature is that of the type hints, the model itself checks and converts.
+        if signature.inputs is not None and not self.metadata.is_signature_from_type_hint:
             data = enforce_input(data, signature)
-        return data, enforce_params(params, signature)
+            if self.metadata.type_hint_from_example:
+                data = in_form_of(data, self.input_example)
+        return data, params
 
     def __repr__(self) -> str:
         known = self.metadata
@@ -105,3 +113,8 @@ class PyFuncModel:
             *([f"  signature: {known.signature!r}"] if known.signature else []),
         ]
         return "\n".join(lines)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PyFuncModel) and self.metadata == other.metadata
+
+    __hash__ = None  # type: ignore[assignment]  # its description can change
