@@ -29,6 +29,7 @@ FLAVORS: Final = Plugins(
         # In this order they are asked whether a model is theirs: XGBoost's and LightGBM's
         # classifiers are scikit-learn's too, and everything that can be called is the last's.
         "sklearn": "headrace.models.flavors.sklearn:SklearnFlavor",
+        "python_function": "headrace.models.flavors.python_function:PythonFunctionFlavor",
     },
 )
 
