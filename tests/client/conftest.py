@@ -19,7 +19,7 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     """Each test works in a folder of its own, and leaves no run, store or setting behind."""
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
-    outside = os.environ["HEADRACE_JOURNAL"]
+    outside = {name: value for name, value in os.environ.items() if name.startswith("HEADRACE_")}
     os.environ["HEADRACE_JOURNAL"] = str(tmp_path / "journal")
     # What is captured by default has tests of its own.
     os.environ["HEADRACE_CAPTURE"] = "false"
@@ -34,7 +34,7 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     for name in list(os.environ):
         if name.startswith(("HEADRACE_", "MLFLOW_")):
             del os.environ[name]
-    os.environ["HEADRACE_JOURNAL"] = outside
+    os.environ.update(outside)
 
 
 @pytest.fixture(scope="module")

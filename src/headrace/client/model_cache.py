@@ -24,6 +24,7 @@ from headrace.artifacts.open import ArtifactPlace
 from headrace.artifacts.transfer import at_once, download_to
 from headrace.errors import InvalidModel, InvalidRequest, NotFound, Unavailable
 from headrace.models.cache import cache_root
+from headrace.models.model import MODEL_FILE, no_model
 from headrace.models.trust import SIGNATURE_FILE
 from headrace.models.trust.bundle import MAX_BUNDLE_BYTES, open_bundle
 from headrace.models.trust.manifest import digests_in
@@ -33,12 +34,15 @@ UNUSED_DAYS: Final = 30
 _PIECE: Final = 1 << 20
 
 
-def fetched(place: ArtifactPlace) -> Path:
-    """The model at `place` as a folder on this machine. NotFound; Unavailable."""
+def fetched(place: ArtifactPlace, uri: str) -> Path:
+    """The model at `place`, which `uri` led to, as a folder on this machine.
+
+    NotFound; Unavailable; InvalidModel for a file that is not what was signed.
+    """
     bundle = _signature(place)
     digests = _digests(bundle)
     if bundle is None or digests is None:
-        return _fetched_for_now(place)
+        return _fetched_for_now(place, uri)
     name = hashlib.sha256(bundle).hexdigest()
     home = cache_root() / "models"
     folder = home / name
@@ -121,12 +125,14 @@ def _append(place: ArtifactPlace, name: str, begun: Path) -> str:
     return digest.hexdigest()
 
 
-def _fetched_for_now(place: ArtifactPlace) -> Path:
+def _fetched_for_now(place: ArtifactPlace, uri: str) -> Path:
     """Fetch an unsigned model into a folder that is removed when the process ends."""
     home = Path(tempfile.mkdtemp(prefix="headrace-model-"))
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     folder = home / "model"
     download_to(place.store, place.path, folder, folder=True)
+    if not (folder / MODEL_FILE).is_file():
+        raise no_model(uri)
     return folder
 
 

@@ -14,7 +14,7 @@ from headrace.artifacts.open import local_path
 from headrace.client.client import current_client
 from headrace.client.model_cache import fetched
 from headrace.models import loading
-from headrace.models.model import ModelInfo, info_of
+from headrace.models.model import MODEL_FILE, ModelInfo, info_of, no_model
 from headrace.models.pyfunc import PyFuncModel
 from headrace.protocol.uris import scheme_of
 
@@ -31,7 +31,12 @@ def local_model(model_uri: str | Path, dst_path: str | Path | None = None) -> Pa
         return local_path(uri)
     place = current_client()._locate(uri)
     root = getattr(place.store, "root", None)
-    return fetched(place) if root is None else Path(root) / place.path
+    if root is None:
+        return fetched(place, uri)
+    folder = Path(root) / place.path
+    if not (folder / MODEL_FILE).is_file():
+        raise no_model(uri)
+    return folder
 
 
 def load_model(

@@ -159,9 +159,7 @@ class Model:
             with open(file, "rb") as opened:
                 data = opened.read(_MAX_BYTES + 1)
         except FileNotFoundError:
-            raise NotFound(
-                f"There is no model at '{path}': the file {MODEL_FILE} is missing."
-            ) from None
+            raise no_model(path) from None
         return cls.from_bytes(data, str(file))
 
     @classmethod
@@ -211,6 +209,11 @@ class ModelInfo:
     tags: dict[str, str] | None = None
     metrics: list[Any] | None = None
     creation_timestamp: int | None = None
+
+
+def no_model(where: str | Path) -> NotFound:
+    """The error for a place where there is no model."""
+    return NotFound(f"There is no model at '{where}': the file {MODEL_FILE} is missing.")
 
 
 def info_of(model: Model, uri: str, **more: Any) -> ModelInfo:
