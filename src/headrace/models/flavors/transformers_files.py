@@ -1,0 +1,184 @@
+"""What of a checkpoint's folder the library is shown, so that loading it can run no code.
+
+`reviewed` gives it a private folder with the weights in safetensors (links) and the descriptions
+in JSON and text (copies of verified bytes), and nothing else: no pickle, no Python, no adapter that
+names another model. What asks for code by its description is found before, and needs trust.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Final
+
+from headrace.errors import InvalidModel
+
+if TYPE_CHECKING:
+    from headrace.models.trust import VerifiedFolder
+
+WEIGHTS: Final = ".safetensors"
+_DESCRIPTIONS: Final = (
+    *(".json", ".txt", ".jinja", ".model", ".tiktoken", ".spm", ".bpe", ".vocab"),
+    ".md",
+)
+_PICKLED_WEIGHTS: Final = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack", ".distcp")
+_NEVER_SHOWN: Final = ("adapter_config.json",)
+_MAX_DESCRIPTION: Final = 256 << 20
+_MAX_CONFIG: Final = 32 << 20
+_KERNEL_KEYS: Final = (
+    *("_attn_implementation", "attn_implementation", "_experts_implementation"),
+    *("experts_implementation", "kernel_config", "use_kernels"),
+)
+
+
+@contextmanager
+def reviewed(folder: VerifiedFolder, name: str) -> Iterator[Path]:
+    """A private folder with what cannot run code of the folder `name`; it goes at the end.
+
+    Raises InvalidModel for a file that is changed, missing, or too large to be a description.
+    """
+    with tempfile.TemporaryDirectory(prefix="headrace-view-") as made:
+        view = Path(made)
+        show(folder, name, view)
+        yield view
+
+
+def show(folder: VerifiedFolder, name: str, view: Path) -> None:
+    """Put into `view` what cannot run code of the folder `name` of a model."""
+    for each in files_in(folder, name):
+        below = PurePosixPath(each).relative_to(name or ".")
+        if below.name in _NEVER_SHOWN or below.suffix not in (*_DESCRIPTIONS, WEIGHTS):
+            continue
+        target = view / below
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if below.suffix == WEIGHTS:
+            target.symlink_to(folder.file(each).resolve())
+        else:
+            target.write_bytes(_without_paths(below.name, folder.read(each, _MAX_DESCRIPTION)))
+
+
+def files_in(folder: VerifiedFolder, name: str) -> list[str]:
+    """The files of the model below the folder `name` ("" for all). InvalidModel for none."""
+    found = [each for each in folder.names if each.startswith(within(name, ""))]
+    if not found:
+        raise InvalidModel(f"The model's folder '{name}' is missing, or empty.")
+    return found
+
+
+def within(name: str, file: str) -> str:
+    """The name of a file in the folder `name` ("" for the model's own)."""
+    return f"{name}/{file}" if name else file
+
+
+def config_in(folder: VerifiedFolder, name: str) -> dict[str, Any]:
+    """The object in a JSON file of the model. InvalidModel for anything else."""
+    try:
+        found = json.loads(folder.read(name, _MAX_CONFIG))
+    except (ValueError, RecursionError) as error:
+        raise InvalidModel(f"'{name}' of the model is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise InvalidModel(f"'{name}' of the model holds no JSON object.")
+    return found
+
+
+def why_code(folder: VerifiedFolder, name: str) -> tuple[str, str] | None:
+    """What in the checkpoint `name` would run code when it is loaded: the file, and why.
+
+    None where nothing does. Code that is only on offer (`auto_map` beside a class that the library
+    has itself, a pickle beside the same weights in safetensors) is not asked for, and never runs.
+    """
+    names = files_in(folder, name)
+    weights = [each for each in names if each.endswith(WEIGHTS)]
+    pickles = [each for each in names if each.endswith(_PICKLED_WEIGHTS)]
+    if not weights and pickles:
+        return pickles[0], "weights that are a pickle, and there are none in safetensors"
+    adapter = within(name, "adapter_config.json")
+    if adapter in names:
+        base = config_in(folder, adapter).get("base_model_name_or_path")
+        return adapter, f"an adapter for another model ({base!r}), which would be fetched"
+    config = within(name, "config.json")
+    if config not in names:
+        raise InvalidModel(f"The model's folder '{name}' has no config.json.")
+    _check_shards(folder, names)
+    why = _why_config(config_in(folder, config))
+    return (config, why) if why else None
+
+
+def _why_config(config: Mapping[str, Any]) -> str | None:
+    """What a checkpoint's `config.json` asks for that is code, or another model's."""
+    open_ones: list[Any] = [config]
+    while open_ones:
+        each = open_ones.pop()
+        if isinstance(each, list):
+            open_ones.extend(each)
+        if not isinstance(each, dict):
+            continue
+        open_ones.extend(each.values())
+        if each.get("quantization_config"):
+            return "a quantized model, whose loaders have not been reviewed"
+        for key in _KERNEL_KEYS:
+            if _names_a_kernel(key, each.get(key)):
+                return f"asking in '{key}' for compiled code from a hub"
+        weights = each.get("transformers_weights")
+        if weights is not None and not str(weights).endswith((WEIGHTS, f"{WEIGHTS}.index.json")):
+            return f"naming weights that are no safetensors ({weights!r})"
+        if each.get("use_pretrained_backbone"):
+            return "asking for a backbone that would be fetched"
+    return None
+
+
+def _names_a_kernel(key: str, value: Any) -> bool:
+    if key in ("kernel_config", "use_kernels"):
+        return bool(value)
+    texts = value.values() if isinstance(value, dict) else [value]
+    return any(isinstance(text, str) and "/" in text for text in texts)
+
+
+def _check_shards(folder: VerifiedFolder, names: list[str]) -> None:
+    """Raise InvalidModel where an index of shards names files elsewhere, or of another kind."""
+    for name in names:
+        if not name.endswith(f"{WEIGHTS}.index.json"):
+            continue
+        shards = config_in(folder, name).get("weight_map")
+        here = name.rpartition("/")[0]
+        for shard in shards.values() if isinstance(shards, dict) else ():
+            if not str(shard).endswith(WEIGHTS) or within(here, str(shard)) not in names:
+                raise InvalidModel(f"'{name}' names weights that are not beside it: {shard!r}.")
+
+
+def _without_paths(name: str, data: bytes) -> bytes:
+    """A tokenizer's or processor's description without the paths of files, which lie beside it.
+
+    Old ones name files in caches that were their author's; no other file is to be read for them.
+    """
+    if name not in ("tokenizer_config.json", "preprocessor_config.json", "processor_config.json"):
+        return data
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise InvalidModel(f"'{name}' of the model is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise InvalidModel(f"'{name}' of the model holds no JSON object.")
+    kept = {key: value for key, value in found.items() if not key.endswith("_file")}
+    return data if len(kept) == len(found) else json.dumps(kept).encode()
+
+
+_OFFLINE: Final = threading.RLock()
+
+
+@contextmanager
+def offline() -> Iterator[None]:
+    """The hub's client goes to no network meanwhile, whatever asks it to."""
+    from huggingface_hub import constants
+
+    with _OFFLINE:
+        before = constants.HF_HUB_OFFLINE
+        constants.HF_HUB_OFFLINE = True
+        try:
+            yield
+        finally:
+            constants.HF_HUB_OFFLINE = before
