@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +16,7 @@ from headrace.models.environment.names import (
     PYTHON_FILE,
     REQUIREMENTS_FILE,
 )
-from headrace.models.environment.project import copy_lock
+from headrace.models.environment.project import lock_files
 
 _BUILD_PACKAGES: Final = ("pip", "setuptools", "wheel")
 
@@ -35,7 +36,7 @@ def write_environment(
     import. InvalidRequest for what has no sense, before anything is written.
     """
     given = given or Requirements()
-    settled = given.settle(found)
+    settled, locked = given.settle(found), lock_files(given.uv_project_path)
     if given.verify:
         from headrace.models.environment.verify import verify_requirements
 
@@ -46,7 +47,8 @@ def write_environment(
         _write_lines(folder / CONSTRAINTS_FILE, settled.constraints)
     write_yaml(folder / CONDA_FILE, settled.conda or _conda(settled), sort_keys=True)
     write_yaml(folder / PYTHON_FILE, _python_environment(settled.python))
-    copy_lock(folder, given.uv_project_path)
+    for file in locked:
+        shutil.copyfile(file, folder / file.name)
     return {"conda": CONDA_FILE, "virtualenv": PYTHON_FILE}
 
 

@@ -13,6 +13,7 @@ from headrace.errors import InvalidRequest
 from headrace.models.environment.installed import installed_packages, normalized_name
 from headrace.models.environment.merging import merged, parsed_requirement
 from headrace.models.environment.names import CONSTRAINTS_FILE
+from headrace.models.environment.project import lock_files
 from headrace.models.environment.requirement_files import (
     MAX_BYTES,
     Listed,
@@ -73,6 +74,8 @@ class Requirements:
     def check(self) -> None:
         """Raise InvalidRequest for what is known to be wrong before anything is written."""
         self.settle(lambda: [MLFLOW_REQUIREMENT], warn=False)
+        if self.uv_project_path is not None:
+            lock_files(self.uv_project_path)
 
     def settle(self, found: Callable[[], Sequence[str]], *, warn: bool = True) -> Settled:
         """The environment, where `found` gives the requirements that are found by looking.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import re
-import shutil
 from pathlib import Path
 from typing import Final
 
@@ -23,16 +22,17 @@ _log: Final = logging.getLogger("headrace")
 _CREDENTIALS: Final = re.compile(rb"://[^/\s@\"']+:[^/\s@\"']+@")
 
 
-def copy_lock(folder: Path, project: str | Path | None = None) -> bool:
-    """Copy uv.lock, pyproject.toml and .python-version of the project into `folder`.
+def lock_files(project: str | Path | None = None) -> list[Path]:
+    """The files of a project that are kept with its models: uv.lock, pyproject.toml and, where it
+    is there, .python-version.
 
     The project is the one given, else the nearest folder from the working folder up to the root
-    of its checkout that has the first two. InvalidRequest where a given one has them not. Nothing
-    is copied where a setting says so, or where a file has a password in a URL.
+    of its checkout that has the first two. InvalidRequest where a given one has them not. None
+    where a setting says so, or where a file has a password in a URL.
     """
     source = _given(Path(project)) if project is not None else find_project(Path.cwd())
     if source is None or not settings.LOG_UV_FILES.get_bool(True):
-        return False
+        return []
     files = [source / name for name in (LOCK_FILE, PROJECT_FILE, VERSION_FILE)]
     files = [file for file in files if file.is_file()]
     for file in files:
@@ -42,10 +42,8 @@ def copy_lock(folder: Path, project: str | Path | None = None) -> bool:
                 "password in a URL; put it into ~/.netrc or a variable of uv.",
                 file,
             )
-            return False
-    for file in files:
-        shutil.copyfile(file, folder / file.name)
-    return True
+            return []
+    return files
 
 
 def find_project(start: Path) -> Path | None:

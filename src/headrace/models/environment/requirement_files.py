@@ -132,6 +132,8 @@ def _referred(name: str, place: _Place) -> Path:
 
 
 def _lines_of(path: Path, listed: Listed) -> list[str]:
+    if path.exists() and not path.is_file():
+        raise InvalidRequest(f"The requirements file '{path}' is no regular file.")
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)

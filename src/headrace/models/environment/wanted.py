@@ -30,7 +30,7 @@ _WITH_MLFLOW: Final = ("numpy", "pandas")
 """What MLflow itself needs and hands to every model's predictions."""
 _MAX_YAML: Final = 1 << 20
 _PYTHON: Final = re.compile(r"3\.\d{1,3}(?:\.\d{1,3}(?:[a-z]{1,2}\d{1,3})?)?\+?")
-_CONDA_PYTHON: Final = re.compile(r"python\s*(?:==?|<=|>=)\s*(?P<version>[^=\s]+).*")
+_CONDA_PYTHON: Final = re.compile(r"python\s*==?\s*(?P<version>[^=\s*]+?)(?:\.\*|=.*)?")
 _EDITABLE: Final = re.compile(r"(?P<option>-e|--editable)(?:\s+|=)")
 
 
@@ -179,7 +179,7 @@ def _conda_python(conda: dict[str, Any]) -> str | None:
         match = _CONDA_PYTHON.fullmatch(each) if isinstance(each, str) else None
         if match:
             python = match["version"]
-        elif isinstance(each, str) and not re.match(r"(pip|setuptools|wheel)\b", each):
+        elif isinstance(each, str) and not re.match(r"(python|pip|setuptools|wheel)\b", each):
             others.append(each)
     if others:
         _log.warning(
