@@ -180,6 +180,18 @@ def test_signatures_of_other_kinds_are_unsigned_here() -> None:
         assert open_bundle(changed(change)).signer is None
 
 
+def test_another_kind_of_document() -> None:
+    def media_type(bundle: Any) -> None:
+        bundle["mediaType"] = "application/vnd.oci.image.manifest.v1+json"
+
+    def payload_type(bundle: Any) -> None:
+        bundle["dsseEnvelope"]["payloadType"] = "application/json"
+
+    for change in (media_type, payload_type):
+        with pytest.raises(InvalidModel, match=r"expected application/vnd\.dev\.sigstore\.bundle"):
+            open_bundle(changed(change))
+
+
 def test_a_key_that_is_none() -> None:
     def keyid(bundle: Any) -> None:
         bundle["dsseEnvelope"]["signatures"][0]["keyid"] = "ed25519:AAAA"

@@ -27,13 +27,23 @@ def sha256(data: bytes) -> str:
 
 
 def test_the_statement_lists_every_file_in_the_order_of_its_path(signed: Path) -> None:
+    (signed / "code-of-others").mkdir()
+    (signed / "code-of-others" / "a.py").write_bytes(b"")
+    assert sign_folder(signed)
     statement = statement_of(bundle_of(signed))
     resources = statement["predicate"]["resources"]
     assert {one["name"]: one["digest"] for one in resources} == {
-        name: sha256(data) for name, data in FILES.items()
+        name: sha256(data) for name, data in (FILES | {"code-of-others/a.py": b""}).items()
     }
-    names = [one["name"] for one in resources]
-    assert names == sorted(FILES, key=lambda name: Path(name).parts)
+    assert [one["name"] for one in resources] == [
+        "MLmodel",
+        "code/shipped/__init__.py",
+        "code/shipped/more.py",
+        "code-of-others/a.py",
+        "model.pkl",
+        "weights/part-1.safetensors",
+        "weights/part-2.safetensors",
+    ]
     root = sha256(b"".join(bytes.fromhex(one["digest"]) for one in resources))
     assert statement["subject"] == [{"name": "model", "digest": {"sha256": root}}]
 
