@@ -105,7 +105,7 @@ def test_a_wheel_in_the_model_is_installed_from_it(model: Path) -> None:
 
     about = "tiny-1.0.dist-info"
     (model / "wheels").mkdir()
-    files: dict[str, Path | bytes] = {
+    files = {
         "tiny.py": b"ANSWER = 42\n",
         f"{about}/METADATA": b"Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n",
         f"{about}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",

@@ -21,7 +21,9 @@ def test_what_suffices(tmp_path: Path) -> None:
 
 
 def test_a_module_that_nothing_brings() -> None:
-    with pytest.raises(InvalidRequest, match=r"(?s)do not suffice.*tomli: ModuleNotFoundError"):
+    with pytest.raises(
+        InvalidRequest, match=r"(?s)do not suffice.*tomli\.sub: ModuleNotFoundError"
+    ):
         verify_requirements(["six==1.17.0"], [], ["six", "os", "tomli.sub", "__main__"])
 
 

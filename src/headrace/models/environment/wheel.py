@@ -32,7 +32,7 @@ class WheelContent(NamedTuple):
 
     name: str
     record: str
-    files: dict[str, Path | bytes]
+    files: dict[str, bytes]
 
     @property
     def digest(self) -> str:
@@ -50,13 +50,13 @@ def wheel_content() -> WheelContent:
             "put into an environment. Install it: pip install -e PATH_OF_ITS_SOURCE."
         ) from None
     about = f"{_PACKAGE}-{installed.version}.dist-info"
-    files: dict[str, Path | bytes] = dict(_package_files())
+    files = dict(_package_files())
     for name in _METADATA:
         text = installed.read_text(name)
         if text is not None:
             files[f"{about}/{name}"] = text.encode()
     files[f"{about}/WHEEL"] = _DESCRIPTION.encode()
-    lines = [_record_line(name, _bytes_of(files[name])) for name in sorted(files)]
+    lines = [_record_line(name, files[name]) for name in sorted(files)]
     record = "".join([*lines, f"{about}/RECORD,,\n"])
     return WheelContent(f"{_PACKAGE}-{installed.version}-{_TAG}.whl", record, files)
 
@@ -69,24 +69,20 @@ def write_wheel(folder: Path, content: WheelContent | None = None) -> Path:
     partial = folder / f".{content.name}.{os.getpid()}"
     with zipfile.ZipFile(partial, "w") as archive:
         for name in sorted(content.files):
-            _add(archive, name, _bytes_of(content.files[name]))
+            _add(archive, name, content.files[name])
         _add(archive, record_name, content.record.encode())
     partial.replace(target)
     return target
 
 
-def _package_files() -> Iterator[tuple[str, Path]]:
+def _package_files() -> Iterator[tuple[str, bytes]]:
     root = Path(__file__).resolve().parents[2]
     for folder, folders, names in os.walk(root):
         folders[:] = [name for name in folders if name != "__pycache__"]
         for name in names:
             path = Path(folder, name)
             if not name.endswith((".pyc", ".pyo")):
-                yield f"{_PACKAGE}/{path.relative_to(root).as_posix()}", path
-
-
-def _bytes_of(file: Path | bytes) -> bytes:
-    return file if isinstance(file, bytes) else file.read_bytes()
+                yield f"{_PACKAGE}/{path.relative_to(root).as_posix()}", path.read_bytes()
 
 
 def _record_line(name: str, data: bytes) -> str:

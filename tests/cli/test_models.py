@@ -1,0 +1,172 @@
+"""`headrace models`: environments, predictions in them, and what models need."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from headrace.models.environment import Requirements, write_environment
+from headrace.models.trust import sign_folder
+from tests.cli.conftest import Headrace
+
+SPLIT = json.dumps({"dataframe_split": {"columns": ["x"], "data": [[1.5], [2.0]]}})
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A scikit-learn model that was saved and signed here, needing what is installed here."""
+    import headrace.sklearn
+
+    pandas = pytest.importorskip("pandas")
+    linear = pytest.importorskip("sklearn.linear_model")
+    table = pandas.DataFrame({"x": [0.0, 1.0, 2.0, 3.0]})
+    fitted = linear.LinearRegression().fit(table, [0.0, 2.0, 4.0, 6.0])
+    folder = tmp_path / "model"
+    headrace.sklearn.save_model(fitted, folder, input_example=table.head(2))
+    return folder
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A signed folder with requirements, in a cache of its own; nothing in it predicts."""
+    monkeypatch.setenv("HEADRACE_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "bare"
+    folder.mkdir()
+    write_environment(folder, Requirements(pip_requirements=["mlflow-skinny==3.17.2", "six"]))
+    sign_folder(folder)
+    return folder
+
+
+def rounded(text: str) -> list[float]:
+    return [round(value, 6) for value in json.loads(text)["predictions"]]
+
+
+def test_predict_here_from_stdin_and_files(headrace: Headrace, model: Path, tmp_path: Path) -> None:
+    words = ("models", "predict", "-m", str(model), "--env-manager", "local")
+
+    ran = headrace(*words, input=SPLIT)
+    assert ran.code == 0, ran.err
+    assert rounded(ran.out) == [3.0, 4.0]
+
+    (tmp_path / "in.csv").write_text("x\n1.5\n2.0\n", encoding="utf-8")
+    files = ("-i", str(tmp_path / "in.csv"), "-o", str(tmp_path / "out.json"))
+    ran = headrace(*words, "-t", "csv", *files)
+    assert (ran.code, ran.out) == (0, "")
+    assert rounded((tmp_path / "out.json").read_text()) == [3.0, 4.0]
+
+
+def test_predict_takes_the_example_that_was_saved(headrace: Headrace, model: Path) -> None:
+    example = str(model / "serving_input_example.json")
+
+    ran = headrace("models", "predict", "-m", str(model), "--env-manager", "local", "-i", example)
+
+    assert rounded(ran.out) == [0.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "code", "message"),
+    [
+        ((), "no json", 2, "no JSON"),
+        ((), '{"dataframe_split": {"columns": ["y"], "data": [[1]]}}', 2, "x"),
+        (("-t", "csv"), "y\n1\n", 2, "x"),
+        (("-r", "six==1.17.0"), SPLIT, 2, "--env-manager uv"),
+        (("--env", "novalue"), SPLIT, 2, "KEY=VALUE"),
+        (("--env-manager", "conda"), SPLIT, 2, "conda"),
+    ],
+)
+def test_wrong_usage_is_told(
+    headrace: Headrace, model: Path, words: tuple[str, ...], text: str, code: int, message: str
+) -> None:
+    ran = headrace(
+        *("models", "predict", "-m", str(model), "--env-manager", "local"), *words, input=text
+    )
+
+    assert ran.code == code
+    assert message in ran.err
+
+
+def test_prepare_env_of_a_stranger_is_refused(headrace: Headrace, bare: Path) -> None:
+    (bare / "model.sig").unlink()
+
+    ran = headrace("models", "prepare-env", "-m", str(bare))
+
+    assert ran.code == 4
+    assert "requirements.txt" in ran.err
+
+
+def test_prepare_env_here_is_this_python(headrace: Headrace, bare: Path) -> None:
+    ran = headrace("models", "prepare-env", "-m", str(bare), "--env-manager", "local")
+
+    assert ran.out.strip() == sys.executable
+
+
+def test_a_model_that_is_not_there(headrace: Headrace) -> None:
+    ran = headrace("models", "predict", "-m", "no-such-model", "--env-manager", "local", input="")
+
+    assert ran.code == 3
+    assert "no-such-model" in ran.err
+
+
+def test_update_requirements_of_a_folder(headrace: Headrace, bare: Path) -> None:
+    words = ("models", "update-pip-requirements", "-m", str(bare))
+
+    assert headrace(*words, "add", "numpy==2.1.0", "six==1.17.0").code == 0
+    assert headrace(*words, "remove", "numpy").code == 0
+
+    assert (bare / "requirements.txt").read_text() == "mlflow-skinny==3.17.2\nsix==1.17.0\n"
+    assert headrace("trust", "verify", str(bare)).code == 0
+
+
+def test_update_requirements_of_a_registered_version(headrace: Headrace) -> None:
+    ran = headrace("models", "update-pip-requirements", "-m", "models:/churn/1", "add", "six")
+
+    assert ran.code == 2
+    assert "read-only" in ran.err
+
+
+@pytest.mark.heavy
+def test_prepare_env_prints_its_python(headrace: Headrace, bare: Path) -> None:
+    first = headrace("models", "prepare-env", "-m", str(bare), "--json").json
+    second = headrace("models", "prepare-env", "-m", str(bare), "--json").json
+
+    assert first == {"python": second["python"], "is_new": True}
+    done = subprocess.run([first["python"], "-c", "import six, headrace"], check=False)
+    assert done.returncode == 0
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(240)
+def test_predict_in_an_environment_of_its_own(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADRACE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "shadow"))
+    # What lies in the working folder, and on PYTHONPATH, is not what the model runs with.
+    for folder in (tmp_path / "shadow", tmp_path):
+        folder.mkdir(exist_ok=True)
+        (folder / "sklearn.py").write_text("raise SystemExit('shadowed')", encoding="utf-8")
+    command = [sys.executable, "-P", "-m", "headrace", "models", "predict", "-m", str(model)]
+
+    done = subprocess.run(
+        [*command, "--env", "ADDED=yes"],
+        input=SPLIT,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert rounded(done.stdout) == [3.0, 4.0]
+    [environment] = (tmp_path / "cache" / "environments").glob("*/ready.json")
+    assert environment.parent.name.startswith("py3.")
+
+
+@pytest.mark.heavy
+def test_what_fails_in_the_environment_is_the_exit_code(headrace: Headrace, bare: Path) -> None:
+    # The folder says what it needs and not what it is, which only who loads it finds out.
+    assert headrace("models", "predict", "-m", str(bare), input=SPLIT).code == 3
