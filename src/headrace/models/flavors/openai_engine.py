@@ -60,7 +60,7 @@ def answers(
     `params` hold for all of them, where a request does not say otherwise.
     """
     field = "messages" if task == CHAT else "prompt"
-    return [_answer(engine, task, {**(params or {}), **row}) for row in rows_of(data, field)]
+    return [_answered(engine, task, {**(params or {}), **row}) for row in rows_of(data, field)]
 
 
 def chat_pieces(
@@ -92,7 +92,7 @@ def _chunks(engine: Engine, prompt: str, sampling: Sampling) -> Iterator[dict[st
     yield chunks.last("length" if last == "length" else "stop")
 
 
-def _answer(engine: Engine, task: str, request: Mapping[str, Any]) -> dict[str, Any]:
+def _answered(engine: Engine, task: str, request: Mapping[str, Any]) -> dict[str, Any]:
     sampling = sampling_of(request)
     if task == CHAT:
         prompt = engine.render(messages_of(request), tools_of(request))

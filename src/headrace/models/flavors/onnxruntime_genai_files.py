@@ -1,0 +1,117 @@
+"""What the folder of a model for ONNX Runtime GenAI may say: `genai_config.json` is not trusted.
+
+It names files, execution providers and their options, among them libraries to load. Files must lie
+in the folder, providers be on the list, and nothing else may name a path.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Final
+
+from headrace.errors import InvalidModel, InvalidRequest
+from headrace.models.flavors.transformers_files import config_in, files_in
+
+if TYPE_CHECKING:
+    from headrace.models.trust import VerifiedFolder
+
+CONFIG: Final = "genai_config.json"
+PROVIDERS: Final = ("cpu", "cuda", "dml", "webgpu", "rocm")
+"""Those whose options name no libraries."""
+_LIBRARIES: Final = (".so", ".dll", ".dylib", ".pyd")
+_SHOWN: Final = (
+    *(".json", ".txt", ".jinja", ".model", ".tiktoken", ".onnx", ".data", ".bin", ".onnx_data"),
+    *(".bpe", ".vocab", ".spm", ".md"),
+)
+_LINKED: Final = (".onnx", ".data", ".bin", ".onnx_data")
+_TENSORS: Final = ("inputs", "outputs")
+_MAX_DESCRIPTION: Final = 256 << 20
+
+
+class View:
+    """A private folder with the weights (links) and verified descriptions; keep it while in use."""
+
+    def __init__(self, folder: VerifiedFolder, name: str) -> None:
+        self._home = tempfile.TemporaryDirectory(prefix="headrace-view-")
+        self.path = Path(self._home.name) / PurePosixPath(name).name
+        for each in files_in(folder, name):
+            below = PurePosixPath(each).relative_to(name)
+            if below.suffix not in _SHOWN:
+                continue
+            target = self.path / below
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if below.suffix in _LINKED:
+                target.symlink_to(folder.file(each).resolve())
+            else:
+                target.write_bytes(folder.read(each, _MAX_DESCRIPTION))
+
+
+def check_provider(name: str | None) -> None:
+    """Raise InvalidRequest for an execution provider that is not on the list."""
+    if name is not None and name not in PROVIDERS:
+        raise InvalidRequest(
+            f"'{name}' is no execution provider known here; expected: {', '.join(PROVIDERS)}."
+        )
+
+
+def check_config(folder: VerifiedFolder, name: str) -> dict[str, Any]:
+    """The configuration of the model in the folder `name`.
+
+    Raises InvalidModel where it names files elsewhere, and NotTrusted where it names libraries.
+    """
+    file = f"{name}/{CONFIG}"
+    if not folder.has(file):
+        raise InvalidModel(f"The model has no {CONFIG} in its folder '{name}'.")
+    config = config_in(folder, file)
+    names = set(files_in(folder, name))
+    for keys, value in _leaves(config):
+        key = next((each for each in reversed(keys) if isinstance(each, str)), "")
+        if _TENSORS[0] in keys or _TENSORS[1] in keys:
+            continue
+        if "provider_options" in keys and (wrong := _provider(keys)) is not None:
+            folder.require_trust(file, f"naming the execution provider {wrong!r}")
+        if _is_library(key, value):
+            folder.require_trust(file, f"naming a library to load in '{key}' ({value!r})")
+        elif _is_path(key, value) and f"{name}/{value}" not in names:
+            raise InvalidModel(
+                f"'{file}' of the model names a file that is not in its folder: '{key}' is "
+                f"{value!r}."
+            )
+    return config
+
+
+def _leaves(config: Any) -> Iterator[tuple[list[Any], Any]]:
+    """Each value that is no table or list, with the keys that lead to it."""
+    open_ones: list[tuple[list[Any], Any]] = [([], config)]
+    while open_ones:
+        keys, each = open_ones.pop()
+        if isinstance(each, dict):
+            open_ones.extend(([*keys, key], value) for key, value in each.items())
+            if not each:
+                yield keys, None
+        elif isinstance(each, list):
+            open_ones.extend(([*keys, place], value) for place, value in enumerate(each))
+        else:
+            yield keys, each
+
+
+def _provider(keys: list[Any]) -> str | None:
+    """The provider that a value under `provider_options` is for, where it is not on the list."""
+    below = [each for each in keys[keys.index("provider_options") + 1 :] if isinstance(each, str)]
+    if not below or below[0].lower() in PROVIDERS:
+        return None
+    return below[0]
+
+
+def _is_library(key: str, value: Any) -> bool:
+    named = "library" in key.lower() or key in ("enable_profiling", "backend_path")
+    ends = isinstance(value, str) and value.lower().endswith(_LIBRARIES)
+    return (named and bool(value)) or ends
+
+
+def _is_path(key: str, value: Any) -> bool:
+    if not isinstance(value, str) or not value:
+        return False
+    return "filename" in key or "/" in value or "\\" in value or value in (".", "..")
