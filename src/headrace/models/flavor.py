@@ -29,6 +29,14 @@ FLAVORS: Final = Plugins(
         # In this order they are asked whether a model is theirs: XGBoost's and LightGBM's
         # classifiers are scikit-learn's too, and everything that can be called is the last's.
         "sklearn": "headrace.models.flavors.sklearn:SklearnFlavor",
+        # Models of these are PyTorch's modules too.
+        "transformers": "headrace.models.flavors.transformers:TransformersFlavor",
+        "onnxruntime_genai": "headrace.models.flavors.onnxruntime_genai:OnnxRuntimeGenAIFlavor",
+        # Keras's models are PyTorch's modules too where PyTorch calculates for it.
+        "keras": "headrace.models.flavors.keras:KerasFlavor",
+        "tensorflow": "headrace.models.flavors.keras:TensorFlowFlavor",
+        "onnx": "headrace.models.flavors.onnx:OnnxFlavor",
+        "pytorch": "headrace.models.flavors.pytorch:PyTorchFlavor",
         "python_function": "headrace.models.flavors.python_function:PythonFunctionFlavor",
     },
 )
