@@ -158,7 +158,8 @@ def classifier_assessment(
     import numpy as np
 
     count = len(rows)
-    truth = _required_targets(rows).tolist()
+    assert rows.targets is not None
+    truth = rows.targets.tolist()
     given_labels = None if options.label_list is None else _plain_list(options.label_list)
     if probabilities is None and array_of(predicted, "predictions").ndim == 2:
         probabilities, predicted = predicted, None
@@ -180,7 +181,7 @@ def classifier_assessment(
             codes_of(truth, known),
             codes,
             matrix,
-            _weights(rows, options),
+            rows.weights,
             positive,
             options.average,
             options.calibration_n_bins,
@@ -189,19 +190,12 @@ def classifier_assessment(
     )
 
 
-def regressor_assessment(rows: Rows, predicted: Any, options: Options) -> RegressorAssessment:
+def regressor_assessment(rows: Rows, predicted: Any) -> RegressorAssessment:
     """The rows and what a regressor said of them. InvalidRequest."""
-    truth = numbers(_required_targets(rows), "targets")
+    assert rows.targets is not None
+    truth = numbers(rows.targets, "targets")
     said = numbers(column(predicted, "predictions", len(rows)), "predictions")
-    return RegressorAssessment(regression.Regression(truth, said, _weights(rows, options)))
-
-
-def _required_targets(rows: Rows) -> Array:
-    if rows.targets is None:
-        raise InvalidRequest(
-            "'targets' is missing: expected the name of a column of the data, or an array."
-        )
-    return rows.targets
+    return RegressorAssessment(regression.Regression(truth, said, rows.weights))
 
 
 def _plain_list(values: Any) -> list[Any]:
@@ -257,14 +251,3 @@ def _positive(classes: list[Any], pos_label: Any) -> int | None:
     if len(classes) != 2:
         return None
     return 1 if pos_label is None else classes.index(pos_label)
-
-
-def _weights(rows: Rows, options: Options) -> Array | None:
-    given = options.sample_weights
-    if given is None:
-        return None
-    values = rows.column(given) if isinstance(given, str) else given
-    weights = numbers(column(values, "sample_weights", len(rows)), "sample_weights")
-    if (weights < 0).any() or weights.sum() == 0:
-        raise InvalidRequest("'sample_weights' has negative values, or only zeros.")
-    return weights

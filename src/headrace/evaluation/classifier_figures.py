@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _NUMBERED_CLASSES: Final = 15
 _NAMED_CLASSES: Final = 40
+_MOST_IN_LEGEND: Final = 26
 
 
 def confusion_matrix(rows: Classification) -> Figure:
@@ -58,7 +59,7 @@ def confusion_matrix(rows: Classification) -> Figure:
 
 def roc_curve(rows: Classification) -> Figure:
     """The receiver operating characteristic of each class, with its area."""
-    figure = new_figure(5.6, 5.2)
+    figure = new_figure(_width(rows), 5.2)
     axes = figure.add_subplot()
     _draw_curves(
         axes,
@@ -70,7 +71,7 @@ def roc_curve(rows: Classification) -> Figure:
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=(0, (3, 3)), label="chance")
     style(axes, _titled("ROC curve", rows), "False positive rate", "True positive rate")
     unit_square(axes)
-    legend(axes, loc="lower right")
+    _legend(axes, "lower right")
     return figure
 
 
@@ -78,7 +79,7 @@ def precision_recall_curve(rows: Classification) -> Figure:
     """Precision over recall of each class, with its average precision."""
     import numpy as np
 
-    figure = new_figure(5.6, 5.2)
+    figure = new_figure(_width(rows), 5.2)
     axes = figure.add_subplot()
     _draw_curves(
         axes,
@@ -94,7 +95,7 @@ def precision_recall_curve(rows: Classification) -> Figure:
         )
     style(axes, _titled("Precision and recall", rows), "Recall", "Precision")
     unit_square(axes)
-    legend(axes, loc="lower left")
+    _legend(axes, "lower left")
     return figure
 
 
@@ -154,6 +155,19 @@ def _draw_curves(
         axes.plot(
             x, y, color=COLORS[place % len(COLORS)], linewidth=1.8, linestyle=style, label=label
         )
+
+
+def _width(rows: Classification) -> float:
+    return 5.6 if len(judged(rows)) < 8 else 7.4
+
+
+def _legend(axes: Axes, place: str) -> None:
+    """Inside, where the curves leave room; beside them for many; none for more than can be read."""
+    count = len(axes.get_lines())
+    if count <= 8:
+        legend(axes, loc=place)
+    elif count <= _MOST_IN_LEGEND:
+        legend(axes, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 def _titled(title: str, rows: Classification) -> str:

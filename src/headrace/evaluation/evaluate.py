@@ -75,17 +75,21 @@ def evaluate(  # noqa: PLR0913 - MLflow's signature
             feature_names,
             dataset_path,
             model is not None,
-            options.sample_weights if isinstance(options.sample_weights, str) else None,
             probabilities,
+            options.sample_weights,
         ),
     )
+    if rows.targets is None and model_type is not None:
+        raise InvalidRequest(
+            "'targets' is missing: expected the name of a column of the data, or an array."
+        )
     parts = slices_of(slices, rows)
     subject = None if model is None else subject_of(model, model_config, inference_params, trust)
     said = _predicted(subject, rows)
     assessment = _assessed(model_type, subject, rows, said, options)
     of_model = _model_id(model_id, subject)
     with run_of_evaluation() as run_id:
-        report = Report(run_id, options.metric_prefix)
+        report = Report(run_id, options.metric_prefix, options.figures)
         evaluation = Evaluation(rows, options, report, assessment, subject)
         evaluation.measure(metrics, said)
         evaluation.measure_slices(parts)
@@ -134,7 +138,7 @@ def _assessed(
     if model_type is None:
         return None
     if model_type == "regressor":
-        return regressor_assessment(rows, said, options)
+        return regressor_assessment(rows, said)
     given, classes = rows.probabilities, None
     if given is None and subject is not None:
         given, classes = subject.probabilities(rows), subject.classes

@@ -33,6 +33,7 @@ class Options:
     col_mapping: Mapping[str, Any] = field(default_factory=dict)
     min_slice_rows: int = _SMALL_SLICE
     permutation_importance: bool = False
+    figures: bool = True
     others: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

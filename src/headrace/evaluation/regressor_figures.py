@@ -24,7 +24,12 @@ def predicted_vs_actual(rows: Regression) -> Figure:
     low = float(min(rows.targets.min(), rows.predicted.min()))
     high = float(max(rows.targets.max(), rows.predicted.max()))
     room = (high - low or 1.0) * 0.04
-    _cloud(figure, axes, rows.targets, rows.predicted)
+    density = _cloud(axes, rows.targets, rows.predicted)
+    if density is not None:
+        bar = figure.colorbar(density, ax=axes, fraction=0.046, pad=0.02)
+        bar.ax.tick_params(labelsize=7, length=0, colors=FAINT)
+        bar.set_label("rows", fontsize=8, color=INK)
+        bar.outline.set_visible(False)
     ends = [low - room, high + room]
     axes.plot(ends, ends, color=ORANGE, linewidth=1.2, linestyle=(0, (4, 3)), label="exact")
     axes.set(xlim=ends, ylim=ends, aspect="equal")
@@ -40,7 +45,7 @@ def residuals(rows: Regression) -> Figure:
     figure = new_figure(8.6, 4.4)
     axes, beside = figure.subplots(1, 2, sharey=True, width_ratios=[2.6, 1])
     left = rows.residuals
-    _cloud(figure, axes, rows.predicted, left)
+    _cloud(axes, rows.predicted, left)
     axes.axhline(0, color=ORANGE, linewidth=1.2, linestyle=(0, (4, 3)))
     style(axes, "Residuals", "Predicted", "Actual minus predicted")
     beside.hist(
@@ -59,13 +64,10 @@ def residuals(rows: Regression) -> Figure:
     return figure
 
 
-def _cloud(figure: Figure, axes: Axes, x: Any, y: Any) -> None:
+def _cloud(axes: Axes, x: Any, y: Any) -> Any | None:
+    """Dots, or of many rows their density, which is given back for a scale of its colours."""
     if len(x) <= _MAX_DOTS:
         size = 22 if len(x) <= 500 else 9
         axes.scatter(x, y, s=size, color=BLUE, alpha=0.45, linewidths=0)
-        return
-    drawn = axes.hexbin(x, y, gridsize=_BINS, bins="log", mincnt=1, cmap="Blues", linewidths=0.1)
-    bar = figure.colorbar(drawn, ax=axes, fraction=0.046, pad=0.02)
-    bar.ax.tick_params(labelsize=7, length=0, colors=FAINT)
-    bar.set_label("rows", fontsize=8, color=INK)
-    bar.outline.set_visible(False)
+        return None
+    return axes.hexbin(x, y, gridsize=_BINS, bins="log", mincnt=1, cmap="Blues", linewidths=0.1)

@@ -37,10 +37,14 @@ def run_of_evaluation() -> Iterator[str]:
 
 @dataclass
 class Report:
-    """Logs to one run, and keeps what it logged. Names of files begin with `prefix`."""
+    """Logs to one run, and keeps what it logged. Names of files begin with `prefix`.
+
+    Without `draws` there are no pictures.
+    """
 
     run_id: str
     prefix: str = ""
+    draws: bool = True
     artifacts: dict[str, EvaluationArtifact] = field(default_factory=dict)
     _root: str | None = None
 
@@ -58,6 +62,8 @@ class Report:
 
     def figure(self, name: str, draw: Callable[[], Any]) -> None:
         """Draw, and store as PNG; without Matplotlib say once that there will be no pictures."""
+        if not self.draws:
+            return
         if find_spec("matplotlib") is None:
             _say_once(
                 "Evaluations have no pictures, because Matplotlib is not installed (pip install "

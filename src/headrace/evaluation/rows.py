@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from headrace.errors import InvalidRequest
-from headrace.evaluation.values import array_of, column
+from headrace.evaluation.values import array_of, column, numbers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,6 +32,7 @@ class Rows:
     predictions: Any
     predictions_name: str | None
     probabilities: Any
+    weights: Array | None
     feature_names: list[str]
 
     def __len__(self) -> int:
@@ -85,8 +86,8 @@ class Roles:
     feature_names: Sequence[str] | None = None
     dataset_path: str | None = None
     has_model: bool = True
-    weights_name: str | None = None
     probabilities: Any = None
+    weights: Any = None
 
 
 def is_frame(value: Any) -> bool:
@@ -116,8 +117,10 @@ def rows_of(data: Any, roles: Roles) -> Rows:
         if predictions_name is not None:
             predictions = _named(table, predictions_name, "predictions")
             names.append(predictions_name)
-    if roles.weights_name is not None:
-        names.append(roles.weights_name)
+    weights = None
+    if roles.weights is not None:
+        weights = _weights(table, roles.weights)
+        names += [roles.weights] if isinstance(roles.weights, str) else []
     probabilities, probability_names = _probabilities(table, roles.probabilities)
     names += probability_names
     features, feature_names = _features(table, names, roles.feature_names)
@@ -131,6 +134,7 @@ def rows_of(data: Any, roles: Roles) -> Rows:
         predictions,
         predictions_name,
         probabilities,
+        weights,
         feature_names,
     )
 
@@ -202,6 +206,14 @@ def _named(table: Any, name: str, role: str) -> Any:
         shown = ", ".join(repr(known) for known in list(table.columns)[:20])
         raise InvalidRequest(f"'{role}' is {name!r}, which is no column. There are: {shown}.")
     return table[name]
+
+
+def _weights(table: Any, given: Any) -> Array:
+    values = _named(table, given, "sample_weights") if isinstance(given, str) else given
+    weights = numbers(column(values, "sample_weights", len(table)), "sample_weights")
+    if (weights < 0).any() or weights.sum() == 0:
+        raise InvalidRequest("'sample_weights' has negative values, or only zeros.")
+    return weights
 
 
 def _probabilities(table: Any, given: Any) -> tuple[Any, list[str]]:
