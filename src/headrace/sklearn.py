@@ -1,6 +1,68 @@
-"""The door that MLflow's users know: `headrace.sklearn.autolog()`."""
+"""The door that MLflow's users know: `headrace.sklearn`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
 
 from headrace.client.autolog.sklearn import autolog
-from headrace.client.later import missing as __getattr__  # noqa: F401 - Python looks for it
+from headrace.client.model_loading import load_model as _load
+from headrace.client.model_logging import log_model as _log
+from headrace.models.model import ModelInfo
+from headrace.models.saving import given, request_for
+from headrace.models.saving import save_model as _save
 
-__all__ = ["autolog"]
+__all__ = ["autolog", "load_model", "log_model", "save_model"]
+
+
+def save_model(  # noqa: PLR0913, PLR0917 - MLflow's signature
+    sk_model: Any,
+    path: str | Path,
+    conda_env: Any = None,
+    code_paths: Any = None,
+    mlflow_model: Any = None,
+    serialization_format: str | None = None,
+    signature: Any = None,
+    input_example: Any = None,
+    pip_requirements: Any = None,
+    extra_pip_requirements: Any = None,
+    pyfunc_predict_fn: str = "predict",
+    metadata: dict[str, Any] | None = None,
+    skops_trusted_types: list[str] | None = None,
+    extra_files: Any = None,
+) -> None:
+    """Save a scikit-learn model as a folder; see the guide to models."""
+    _save(request_for(sk_model, "sklearn", **given(locals(), "sk_model", "path")), path)
+
+
+def log_model(  # noqa: PLR0913, PLR0917 - MLflow's signature
+    sk_model: Any,
+    artifact_path: str | None = None,
+    conda_env: Any = None,
+    code_paths: Any = None,
+    serialization_format: str | None = None,
+    registered_model_name: str | None = None,
+    signature: Any = None,
+    input_example: Any = None,
+    await_registration_for: int | None = 300,
+    pip_requirements: Any = None,
+    extra_pip_requirements: Any = None,
+    pyfunc_predict_fn: str = "predict",
+    metadata: dict[str, Any] | None = None,
+    extra_files: Any = None,
+    params: dict[str, Any] | None = None,
+    tags: dict[str, Any] | None = None,
+    model_type: str | None = None,
+    step: int = 0,
+    model_id: str | None = None,
+    name: str | None = None,
+    skops_trusted_types: list[str] | None = None,
+    **kwargs: Any,
+) -> ModelInfo:
+    """Log a scikit-learn model."""
+    return _log(sk_model, "sklearn", **given(locals(), "sk_model"))
+
+
+def load_model(model_uri: str, dst_path: str | None = None, *, trust: bool = False) -> Any:
+    """The estimator that was saved."""
+    return _load(model_uri, "sklearn", dst_path=dst_path, trust=trust)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.errors import InvalidRequest
 from headrace.models.flavor import Flavor, Predictor, Saved, Target, comes_from
+from headrace.models.flavors.tabular import as_table, known_params
 
 if TYPE_CHECKING:
     from headrace.models.trust import VerifiedFolder
 
-SKOPS_FILE: Final = "model.skops"
-PICKLE_FILE: Final = "model.pkl"
+_log: Final = logging.getLogger("headrace")
+METHODS: Final = (
+    *("predict", "predict_proba", "predict_log_proba", "predict_joint_log_proba", "score"),
+)
+"""What `pyfunc` may call, as in MLflow."""
 
 
 class SklearnFlavor(Flavor):
@@ -36,43 +41,73 @@ class SklearnFlavor(Flavor):
         skops_trusted_types: list[str] | None = None,
         pyfunc_predict_fn: str = "predict",
     ) -> Saved:
-        """See Flavor. `serialization_format` is "skops" (the default), "cloudpickle", "pickle"."""
-        import sklearn
-        import skops.io
+        """See Flavor. `serialization_format` is "skops", "cloudpickle" or "pickle".
 
-        data = skops.io.dumps(model)
-        (target.folder / SKOPS_FILE).write_bytes(data)
+        By default it is skops, or cloudpickle for what skops cannot hold: a function of the
+        program itself, a class that is defined in it. `skops_trusted_types` are added to those
+        that MLflow is told to trust; here they make nothing trusted.
+        """
+        import sklearn
+
+        from headrace.models.flavors.sklearn_files import write_estimator
+
+        _check_method(pyfunc_predict_fn)
+        file = write_estimator(model, target, serialization_format, skops_trusted_types)
         facts = {
-            "pickled_model": SKOPS_FILE,
+            "pickled_model": file.name,
             "sklearn_version": sklearn.__version__,
-            "serialization_format": "skops",
-            "skops_trusted_types": sorted(skops.io.get_untrusted_types(data=data)) or None,
+            "serialization_format": file.format,
+            "skops_trusted_types": file.trusted_types,
         }
+        pyfunc = None
+        if hasattr(model, pyfunc_predict_fn):
+            pyfunc = {"model_path": file.name, "predict_fn": pyfunc_predict_fn}
+        else:
+            _log.warning(
+                "This %s has no method '%s', so it is saved without the flavor python_function.",
+                type(model).__name__,
+                pyfunc_predict_fn,
+            )
         return Saved(
             facts,
-            {"model_path": SKOPS_FILE, "predict_fn": pyfunc_predict_fn},
-            packages=("scikit-learn", "skops"),
+            pyfunc,
+            packages=("scikit-learn", *file.packages),
+            modules=file.modules,
+            pickled=file.pickled,
         )
 
     def load(self, folder: VerifiedFolder, facts: Mapping[str, Any]) -> Any:
-        """See Flavor."""
-        import skops.io
+        """See Flavor. Without `serialization_format` it is a pickle, as MLflow wrote once."""
+        from headrace.models.flavors.sklearn_files import PICKLE, read_estimator
 
-        return skops.io.loads(folder.read(str(facts["pickled_model"])))
+        name = facts.get("pickled_model", facts.get("model_path"))
+        return read_estimator(folder, name, facts.get("serialization_format", PICKLE))
 
     def predictor(
         self, native: Any, facts: Mapping[str, Any], config: Mapping[str, Any]
     ) -> Predictor:
         """See Flavor."""
-        return _SklearnPredictor(native, str(facts.get("predict_fn", "predict")))
+        return SklearnPredictor(native, facts.get("predict_fn", "predict"))
 
 
-class _SklearnPredictor(Predictor):
-    def __init__(self, estimator: Any, method: str) -> None:
-        if method not in ("predict", "predict_proba", "predict_log_proba", "score"):
-            raise InvalidRequest(f"'{method}' is no method that predicts.")
-        self._method = getattr(estimator, method)
+class SklearnPredictor(Predictor):
+    """Calls one method of an estimator. InvalidRequest for one that it has not."""
+
+    def __init__(self, estimator: Any, method: Any) -> None:
+        _check_method(method)
+        found = getattr(estimator, method, None)
+        if found is None:
+            raise InvalidRequest(f"This {type(estimator).__name__} has no method '{method}'.")
+        self._method = found
+        self._name = f"{type(estimator).__name__}.{method}"
 
     def predict(self, data: Any, params: Mapping[str, Any] | None = None) -> Any:
         """See Predictor."""
-        return self._method(data, **(params or {}))
+        return self._method(as_table(data), **known_params(self._method, params, self._name))
+
+
+def _check_method(name: Any) -> None:
+    if name not in METHODS:
+        raise InvalidRequest(
+            f"pyfunc_predict_fn is {name!r}; expected one of: {', '.join(METHODS)}."
+        )
