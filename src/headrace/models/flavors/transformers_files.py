@@ -25,7 +25,7 @@ _DESCRIPTIONS: Final = (
     *(".json", ".txt", ".jinja", ".model", ".tiktoken", ".spm", ".bpe", ".vocab"),
     ".md",
 )
-_PICKLED_WEIGHTS: Final = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack", ".distcp")
+PICKLED_WEIGHTS: Final = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack", ".distcp")
 _NEVER_SHOWN: Final = ("adapter_config.json",)
 _MAX_DESCRIPTION: Final = 256 << 20
 _MAX_CONFIG: Final = 32 << 20
@@ -93,7 +93,7 @@ def why_code(folder: VerifiedFolder, name: str) -> tuple[str, str] | None:
     """
     names = files_in(folder, name)
     weights = [each for each in names if each.endswith(WEIGHTS)]
-    pickles = [each for each in names if each.endswith(_PICKLED_WEIGHTS)]
+    pickles = [each for each in names if each.endswith(PICKLED_WEIGHTS)]
     if not weights and pickles:
         return pickles[0], "weights that are a pickle, and there are none in safetensors"
     adapter = within(name, "adapter_config.json")
@@ -103,12 +103,12 @@ def why_code(folder: VerifiedFolder, name: str) -> tuple[str, str] | None:
     config = within(name, "config.json")
     if config not in names:
         raise InvalidModel(f"The model's folder '{name}' has no config.json.")
-    _check_shards(folder, names)
-    why = _why_config(config_in(folder, config))
+    check_shards(folder, names)
+    why = why_config(config_in(folder, config))
     return (config, why) if why else None
 
 
-def _why_config(config: Mapping[str, Any]) -> str | None:
+def why_config(config: Mapping[str, Any]) -> str | None:
     """What a checkpoint's `config.json` asks for that is code, or another model's."""
     open_ones: list[Any] = [config]
     while open_ones:
@@ -138,7 +138,7 @@ def _names_a_kernel(key: str, value: Any) -> bool:
     return any(isinstance(text, str) and "/" in text for text in texts)
 
 
-def _check_shards(folder: VerifiedFolder, names: list[str]) -> None:
+def check_shards(folder: VerifiedFolder, names: list[str]) -> None:
     """Raise InvalidModel where an index of shards names files elsewhere, or of another kind."""
     for name in names:
         if not name.endswith(f"{WEIGHTS}.index.json"):
