@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from contextlib import suppress
+from typing import Any, NamedTuple, get_type_hints
 
 
 class TypeHints(NamedTuple):
@@ -45,6 +46,7 @@ def pyfunc(func: Callable[..., Any]) -> Callable[..., Any]:
     `func` itself where no hint says a schema. Dictionaries become the pydantic models that are
     named, tables become lists of rows; InvalidRequest says which value does not fit.
     """
+    _resolve_hints(func)
     found = _hinted(func)
     if found is None:
         return func
@@ -122,6 +124,15 @@ def hints_of(function: Callable[..., Any]) -> TypeHints:
     from headrace.models.type_hints import input_hint, output_hint
 
     return TypeHints(input_hint(function), output_hint(function))
+
+
+def _resolve_hints(func: Callable[..., Any]) -> None:
+    """Have hints that are texts be what they name: a pickle leaves out names that nothing uses."""
+    hints = getattr(func, "__annotations__", {})
+    if not inspect.isfunction(func) or not any(isinstance(hint, str) for hint in hints.values()):
+        return
+    with suppress(NameError, TypeError, AttributeError, SyntaxError):
+        func.__annotations__ = get_type_hints(func)
 
 
 def _hinted(func: Callable[..., Any]) -> tuple[int, str, Any] | None:
