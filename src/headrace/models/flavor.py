@@ -31,6 +31,9 @@ FLAVORS: Final = Plugins(
         "sklearn": "headrace.models.flavors.sklearn:SklearnFlavor",
         # Models of these are PyTorch's modules too.
         "transformers": "headrace.models.flavors.transformers:TransformersFlavor",
+        "sentence_transformers": (
+            "headrace.models.flavors.sentence_transformers:SentenceTransformersFlavor"
+        ),
         "onnxruntime_genai": "headrace.models.flavors.onnxruntime_genai:OnnxRuntimeGenAIFlavor",
         # Keras's models are PyTorch's modules too where PyTorch calculates for it.
         "keras": "headrace.models.flavors.keras:KerasFlavor",
