@@ -28,6 +28,10 @@ FLAVORS: Final = Plugins(
     {
         # In this order they are asked whether a model is theirs: XGBoost's and LightGBM's
         # classifiers are scikit-learn's too, and everything that can be called is the last's.
+        "xgboost": "headrace.models.flavors.xgboost:XgboostFlavor",
+        "lightgbm": "headrace.models.flavors.lightgbm:LightgbmFlavor",
+        "catboost": "headrace.models.flavors.catboost:CatboostFlavor",
+        "statsmodels": "headrace.models.flavors.statsmodels:StatsmodelsFlavor",
         "sklearn": "headrace.models.flavors.sklearn:SklearnFlavor",
         # Models of these are PyTorch's modules too.
         "transformers": "headrace.models.flavors.transformers:TransformersFlavor",

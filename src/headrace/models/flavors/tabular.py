@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from headrace.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from headrace.models.trust import VerifiedFolder
 
 _log: Final = logging.getLogger("headrace")
 
@@ -47,3 +53,22 @@ def _frame(data: Any) -> Any:
     import pandas as pd
 
     return pd.DataFrame(data)
+
+
+def class_named(folder: VerifiedFolder, name: Any, package: str, known: Mapping[str, str]) -> Any:
+    """The class that an MLmodel file names, out of `package`, where it is one of the `known`.
+
+    A class of somebody's own is imported only from a folder that is trusted: else NotTrusted.
+    InvalidRequest where it is not there.
+    """
+    if name in known:
+        return getattr(importlib.import_module(package), known[name])
+    folder.require_trust(f"model_class: {name}", f"no class of {package}")
+    module, _, last = str(name).rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), last)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InvalidRequest(
+            f"The model is of the class '{name}', which is not to be found: {error}. Ship its "
+            "module with the model (code_paths), or install what it is from."
+        ) from error
