@@ -115,6 +115,8 @@ if TYPE_CHECKING:
     )
     from headrace.errors import HeadraceError
     from headrace.errors import HeadraceError as MlflowException
+    from headrace.evaluation.evaluate import evaluate
+    from headrace.evaluation.thresholds import validate_evaluation_results
 
 __version__ = version.VERSION
 
@@ -143,6 +145,7 @@ __all__ = [
     "doctor",
     "enable_system_metrics_logging",
     "end_run",
+    "evaluate",
     "finalize_logged_model",
     "flush",
     "flush_artifact_async_logging",
@@ -204,6 +207,7 @@ __all__ = [
     "set_tags",
     "set_tracking_uri",
     "start_run",
+    "validate_evaluation_results",
 ]
 
 # Where each name lives; what a name is called there, if not the same.
@@ -255,6 +259,8 @@ _HOMES = {
         *("set_tracking_uri",),
     ),
     "headrace.errors": ("HeadraceError", "MlflowException"),
+    "headrace.evaluation.evaluate": ("evaluate",),
+    "headrace.evaluation.thresholds": ("validate_evaluation_results",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 _OTHER_NAMES = {"MlflowClient": "Client", "MlflowException": "HeadraceError"}
@@ -274,6 +280,13 @@ _ABOVE = {
     models: {
         "get_model_info": "headrace.client.model_loading",
         "set_signature": "headrace.client.model_changes",
+        "EvaluationArtifact": "headrace.evaluation.artifact",
+        "EvaluationMetric": "headrace.evaluation.extra_metrics",
+        "EvaluationResult": "headrace.evaluation.result",
+        "MetricThreshold": "headrace.evaluation.thresholds",
+        "evaluate": "headrace.evaluation.evaluate",
+        "list_evaluators": "headrace.evaluation.options",
+        "make_metric": "headrace.evaluation.extra_metrics",
     },
 }
 

@@ -45,6 +45,11 @@ class Options:
                 _refuse(name, value, "a whole number above 0")
 
 
+def list_evaluators() -> list[str]:
+    """What `evaluators` may name; "default" stands for the one of the model's type."""
+    return list(_EVALUATORS)
+
+
 def options_of(
     model_type: str | None, evaluators: Any, config: Mapping[str, Any] | None
 ) -> Options:
