@@ -27,6 +27,7 @@ def every_way(folder: VerifiedFolder, name: str) -> list[Callable[[], object]]:
     return [
         lambda: folder.read(name),
         lambda: folder.file(name),
+        lambda: folder.copy(name),
         lambda: folder.code(name, A_PICKLE),
         lambda: folder.code_path(name, A_PICKLE),
     ]
@@ -128,6 +129,30 @@ def test_a_copy_is_private_and_nobody_changes_it_afterwards(signed: Path) -> Non
     assert (code / "shipped" / "more.py").read_bytes() == b"MORE = 43\n"
     assert sorted(path.name for path in (code / "shipped").iterdir()) == ["__init__.py", "more.py"]
     assert [path.name for path in home.iterdir()] == ["code"]
+
+
+@pytest.mark.parametrize("is_signed", [True, False])
+def test_what_is_judged_before_it_is_read_is_copied_whoever_signed(
+    signed: Path, stranger: Stranger, is_signed: bool
+) -> None:
+    stranger(signed)
+    if not is_signed:
+        (signed / SIGNATURE_FILE).unlink()
+    folder = open_folder(signed)
+    assert not folder.is_trusted
+    copy = folder.copy("weights")
+    single = folder.copy("weights/part-1.safetensors")
+    (signed / "weights" / "part-1.safetensors").write_bytes(b"evil")
+    for path in (copy / "part-1.safetensors", single):
+        assert path.read_bytes() == FILES["weights/part-1.safetensors"]
+    assert len(list(copy.iterdir())) == 2
+    if is_signed:
+        with pytest.raises(InvalidModel, match="was changed while"):
+            folder.copy("weights")
+    (signed / "weights" / "part-1.safetensors").unlink()
+    (signed / "weights" / "part-1.safetensors").symlink_to("/etc/passwd")
+    with pytest.raises(InvalidModel, match="symbolic link"):
+        folder.copy("weights")
 
 
 def test_copies_live_as_long_as_the_folder_and_lasting_ones_as_the_process(

@@ -1,4 +1,4 @@
-"""Private copies of signed files, checked while they are made.
+"""Private copies of a model's files, checked while they are made.
 
 A library that opens files by itself would read them again after the check. It gets a copy in a
 temporary folder that only this user may enter, of bytes that were hashed on their way into it.
@@ -29,8 +29,8 @@ class PrivateCopies:
         self._lock = threading.Lock()
         self._cleanups: list[weakref.finalize[[str, int], Any]] = []
 
-    def copy(self, tree: Tree, digests: Mapping[str, str], *, lasting: bool) -> Path:
-        """A new folder with the files that `digests` names, each with its digest.
+    def copy(self, tree: Tree, digests: Mapping[str, str | None], *, lasting: bool) -> Path:
+        """A new folder with the files that `digests` names, each with its digest where it has one.
 
         Raises InvalidModel, and leaves nothing, when one has not: it was swapped after the check.
         """
@@ -69,7 +69,7 @@ def _remove(home: str, made_by: int) -> None:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _copy(tree: Tree, name: str, expected: str, home: str) -> None:
+def _copy(tree: Tree, name: str, expected: str | None, home: str) -> None:
     digest = hashlib.sha256()
     piece = memoryview(bytearray(PIECE))
     try:
@@ -86,7 +86,7 @@ def _copy(tree: Tree, name: str, expected: str, home: str) -> None:
             rest = piece[:size]
             while rest:
                 rest = rest[writing.write(rest) :]
-    if digest.hexdigest() != expected:
+    if expected is not None and digest.hexdigest() != expected:
         raise InvalidModel(
             f"{shown(name)} was changed while the model was loaded; nothing of it was run."
         )

@@ -116,8 +116,9 @@ class VerifiedFolder:
     def file(self, name: str) -> Path:
         """A (large) file or folder that cannot run code, where it lies.
 
-        It was checked when the folder was opened; who needs the bytes of that moment takes `read`
-        or `code_path`. A folder has nothing in it but files that are signed.
+        It was checked when the folder was opened, and can change since: whoever judges by its
+        content whether it can run code takes `copy` (or `read`), else the library might read
+        another file than the one that was judged. A folder has nothing in it but signed files.
         """
         names = self._files_of(name)
         if names != [name]:
@@ -128,6 +129,20 @@ class VerifiedFolder:
             except OSError as error:
                 raise self._wrong(each, problem_of(error)) from error
         return self.path if name in _WHOLE else self.path / name
+
+    def copy(self, name: str, *, lasting: bool = False) -> Path:
+        """A private copy (0700) of a file or folder, which nobody changes between check and use.
+
+        What is signed is checked while it is copied, and nothing else comes along. The copy lives
+        as long as this object, or as the process if `lasting`; it may be written to.
+        """
+        names = self._files_of(name)
+        if self._digests is None and names != [name]:
+            self._check_listing("" if name in _WHOLE else name, names)
+        digests = self._digests or {}
+        wanted = {each: digests.get(each) for each in names}
+        home = self._copies.copy(self._tree, wanted, lasting=lasting)
+        return home if name in _WHOLE else home / name
 
     def code(self, name: str, why: str, limit: int | None = None) -> bytes:
         """A file that may run code when it is loaded, `why` in a few words ("a pickle").
@@ -141,18 +156,13 @@ class VerifiedFolder:
     def code_path(self, name: str, why: str, *, lasting: bool = False) -> Path:
         """A file or folder that a library must open by itself and that may run code.
 
-        What is signed is given as a copy (0700) that was checked while it was made. It lives as
-        long as this object, or as the process if `lasting`, for modules that are imported later.
-        Keep this object as long as the library may read. What is not signed, but loaded on the
+        What is signed is given as a `copy`; keep this object as long as the library may read, or
+        say `lasting` for modules that are imported later. What is not signed, but loaded on the
         caller's word, is given where it lies. Raises NotTrusted unless the model is trusted.
         """
-        names = self._files_of(name)
+        self._files_of(name)
         self.require_trust(name, why)
-        if self._digests is None:
-            return self.file(name)
-        wanted = {each: self._digests[each] for each in names}
-        home = self._copies.copy(self._tree, wanted, lasting=lasting)
-        return home if name in _WHOLE else home / name
+        return self.file(name) if self._digests is None else self.copy(name, lasting=lasting)
 
     def require_trust(self, what: str, why: str) -> None:
         """Raise NotTrusted unless the model is trusted: `what` runs code because it is `why`.
