@@ -19,7 +19,7 @@ from headrace.models.schema import Schema, TensorSpec
 from headrace.models.signature import ModelSignature
 from headrace.models.trust import sign_folder
 
-torch = pytest.importorskip("torch")
+torch: Any = pytest.importorskip("torch")
 mlflow = pytest.importorskip("mlflow")
 
 pytestmark = [
@@ -57,7 +57,7 @@ def expected(model: Any, data: Any = IRIS) -> Any:
     return found
 
 
-class Words(torch.nn.Module):
+class Words(torch.nn.Module):  # type: ignore[misc]  # torch is known here as Any
     """Takes two inputs by name, gives two outputs by name."""
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class Words(torch.nn.Module):
         return {"mean": found.mean(dim=1), "weighted": scaled.sum(dim=1)}
 
 
-class Branching(torch.nn.Module):
+class Branching(torch.nn.Module):  # type: ignore[misc]  # torch is known here as Any
     """What it calculates depends on numbers, so that it cannot be exported."""
 
     def __init__(self) -> None:

@@ -111,10 +111,9 @@ def _check_kind(model: Any) -> None:
 def _write(model: Any, target: Target, *, external: bool) -> None:
     """Write a model from memory. ONNX moves the weights out of the object: they are put back."""
     import onnx
-    from onnx.external_data_helper import (
-        convert_model_from_external_data,
-        load_external_data_for_model,
-    )
+    from onnx.external_data_helper import load_external_data_for_model
+
+    from headrace.models.flavors.onnx_checks import tensors_of
 
     file = target.folder / MODEL_FILE
     if not external:
@@ -125,7 +124,9 @@ def _write(model: Any, target: Target, *, external: bool) -> None:
     finally:
         if (target.folder / EXTERNAL_FILE).exists():
             load_external_data_for_model(model, str(target.folder))
-            convert_model_from_external_data(model)
+            for tensor in tensors_of(model):
+                if tensor.data_location == onnx.TensorProto.DEFAULT:
+                    tensor.ClearField("data_location")
 
 
 def _take(source: Path, target: Target) -> None:

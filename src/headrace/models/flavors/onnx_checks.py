@@ -60,7 +60,7 @@ def external_files(model: Any) -> list[str]:
     that leads elsewhere.
     """
     found: dict[str, None] = {}
-    for tensor in _tensors(model):
+    for tensor in tensors_of(model):
         if not tensor.external_data:
             continue
         place = {entry.key: entry.value for entry in tensor.external_data}.get("location", "")
@@ -81,7 +81,8 @@ def _check_valid(model: Any, name: str) -> None:
         return  # over 2 GiB in memory, which the checker does not take
 
 
-def _tensors(model: Any) -> Iterator[Any]:
+def tensors_of(model: Any) -> Iterator[Any]:
+    """All tensors that a model holds: weights and constants, also in the branches of its graph."""
     for graph in _graphs(model.graph, 0):
         yield from graph.initializer
         for sparse in graph.sparse_initializer:

@@ -186,7 +186,9 @@ class OnnxPredictor(Predictor):
         self._outputs = [each.name for each in session.get_outputs()]
 
     def predict(self, data: Any, params: Mapping[str, Any] | None = None) -> Any:
-        """See Predictor. A dictionary of outputs; a table with a column each for a table."""
+        """See Predictor. A dictionary of outputs; for a table one with a column each, as MLflow
+        makes it: flat, or a list in each row where outputs are of different lengths.
+        """
         import numpy as np
 
         feeds = {name: self._typed(name, value) for name, value in self._feeds(data).items()}
@@ -200,7 +202,12 @@ class OnnxPredictor(Predictor):
             return results
         import pandas as pd
 
-        return pd.DataFrame({name: np.asarray(each).reshape(-1) for name, each in results.items()})
+        arrays = {name: np.asarray(each) for name, each in results.items()}
+        if len({array.size for array in arrays.values()}) == 1:
+            return pd.DataFrame({name: array.reshape(-1) for name, array in arrays.items()})
+        if {array.shape[:1] for array in arrays.values()} == {(len(data),)}:
+            return pd.DataFrame({name: list(array) for name, array in arrays.items()}, data.index)
+        return results
 
     def _feeds(self, data: Any) -> dict[str, Any]:
         import numpy as np
