@@ -101,9 +101,7 @@ def _nested(series: pd.Series[Any], wanted: FieldType, path: str, required: bool
     given = series.tolist()
     label = path.removeprefix("column ").strip("'")
     cast = [
-        enforce_value(
-            _or_none(value), wanted, label if not row else f"{label} (row {row})", required
-        )
+        enforce_value(_or_none(value), wanted, _in_row(label, row), required)
         for row, value in enumerate(given)
     ]
     if all(one is other for one, other in zip(given, cast, strict=True)):
@@ -127,7 +125,9 @@ def _scalars(series: pd.Series[Any], wanted: DataType, path: str, required: bool
     if isinstance(dtype, pd.CategoricalDtype):
         _scalars(pd.Series(dtype.categories), wanted, path, required)
         return series  # its categories are of the type, so every value is
-    if dtype == "object" and wanted not in (DataType.binary, DataType.string):
+    # Of integers with gaps pandas would make floats, which cannot hold all of them.
+    has_gaps = wanted in _INTEGERS and dtype == "object" and bool(series.isna().any())
+    if dtype == "object" and wanted not in (DataType.binary, DataType.string) and not has_gaps:
         inferred = series.infer_objects()
         dtype = inferred.dtype
         series = series if dtype == "object" else inferred
@@ -206,16 +206,17 @@ def _numbers(series: pd.Series[Any], wanted: DataType, path: str, required: bool
         return series.astype(target)
     if dtype.kind == "i" and wanted in _FLOATS and bool(series.isin((0, 1)).all()):
         return series.astype(target)
-    if dtype.kind == "f" and wanted in _INTEGERS and _is_whole_with_gaps(series):
+    if dtype.kind == "f" and wanted in _INTEGERS and _is_whole_with_gaps(series, wanted):
         return _with_gaps(series, wanted, path, required)
     raise _wrong(series, wanted, path)
 
 
-def _is_whole_with_gaps(series: pd.Series[Any]) -> bool:
+def _is_whole_with_gaps(series: pd.Series[Any], wanted: DataType) -> bool:
     """Whether these floats are integers that only gaps have made floats of."""
     gaps = series.isna()
     values = series[~gaps]
-    return bool(gaps.any()) and bool((values % 1 == 0).all() and (values.abs() < 2**31).all())
+    limit = 2**31 if wanted is DataType.integer else 2**53
+    return bool(gaps.any()) and bool(((values % 1 == 0) & (values.abs() < limit)).all())
 
 
 def _wrong(series: pd.Series[Any], wanted: DataType, path: str, advice: str = "") -> InvalidRequest:

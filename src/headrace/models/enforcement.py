@@ -14,7 +14,6 @@ from headrace.errors import InvalidRequest
 from headrace.models.data_kinds import (
     as_array,
     is_array,
-    is_numpy_scalar,
     is_pandas_frame,
     is_pandas_series,
     is_polars_frame,
@@ -118,11 +117,12 @@ def _table(data: Any, schema: Schema) -> pd.DataFrame:
 
 
 def _table_of_dict(data: dict[str, Any], schema: Schema) -> pd.DataFrame:
-    """One row if it holds one row's values, else its values are columns."""
+    """One row, unless a list or array stands where the schema has a scalar: then columns."""
     import pandas as pd
 
-    is_nested = any(isinstance(kind, Array | Object) for kind in schema.input_types())
-    if is_nested or all(map(_is_one_value, data.values())):
+    kinds = schema.input_types_dict() if schema.has_input_names() else {}
+    is_nested = any(isinstance(kind, Array | Object) for kind in kinds.values())
+    if is_nested or not any(_is_column(value, kinds.get(name)) for name, value in data.items()):
         return pd.DataFrame([data])
     columns = {
         name: value.tolist() if is_array(value) and value.ndim > 1 else value
@@ -131,13 +131,13 @@ def _table_of_dict(data: dict[str, Any], schema: Schema) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _is_one_value(value: Any) -> bool:
-    """A scalar; and, as MLflow has it, a list of texts, which is one row's value."""
+def _is_column(value: Any, kind: Any) -> bool:
+    """Whether these are the values of a column of scalars; MLflow has a list of texts as one."""
+    if kind is not None and not isinstance(kind, DataType):
+        return False
     if isinstance(value, list):
-        return all(isinstance(item, str) for item in value)
-    if is_array(value):
-        return value.ndim == 0
-    return not isinstance(value, dict | tuple) or is_numpy_scalar(value)
+        return not all(isinstance(item, str) for item in value)
+    return is_pandas_series(value) or (is_array(value) and value.ndim > 0)
 
 
 def _table_of_array(array: Any, schema: Schema) -> pd.DataFrame:
@@ -157,4 +157,15 @@ def _table_of_list(data: list[Any], schema: Schema) -> pd.DataFrame:
     is_one_column = not schema.has_input_names() and len(kinds) == 1
     if is_one_column and (not data or not isinstance(kinds[0], DataType)):
         return pd.DataFrame({0: pd.Series(data, dtype=object)})
-    return pd.DataFrame(data)
+    frame = pd.DataFrame(data)
+    if schema.has_input_names() and all(isinstance(row, dict) for row in data):
+        for name in frame.columns.intersection(_integers(schema)):
+            if frame[name].dtype.kind == "f":
+                # Integers with gaps, of which pandas made floats, which cannot hold all of them.
+                frame[name] = pd.Series([row.get(name) for row in data], dtype=object)
+    return frame
+
+
+def _integers(schema: Schema) -> list[Any]:
+    kinds = schema.input_types_dict().items()
+    return [name for name, kind in kinds if kind in (DataType.integer, DataType.long)]

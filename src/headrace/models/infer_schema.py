@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import operator
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -150,11 +151,17 @@ def _scalar(data: Any) -> list[Json] | None:
 
 
 def plain(value: Any) -> Any:
-    """The value with dictionaries in place of pydantic's objects, at any depth."""
+    """The value with dictionaries in place of pydantic's objects, at any depth.
+
+    Tuples become lists; what holds neither is the very same object.
+    """
     if is_pydantic(value):
         return value.model_dump()
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        items = [plain(item) for item in value]
+        is_same = isinstance(value, list) and all(map(operator.is_, items, value))
+        return value if is_same else items
     if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
+        made = {key: plain(item) for key, item in value.items()}
+        return value if all(made[key] is item for key, item in value.items()) else made
     return value

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _OBJECTS: Final = ("List", "Array", "Struct", "Binary", "Object", "Decimal", "Null", "Time")
+_INTEGERS: Final = tuple(f"{sign}{bits}" for sign in ("Int", "UInt") for bits in (8, 16, 32, 64))
 
 
 def pandas_library() -> ModuleType:
@@ -26,9 +27,8 @@ def pandas_library() -> ModuleType:
 def to_pandas(data: Any) -> pd.DataFrame:
     """A DataFrame or Series of polars as a DataFrame of pandas.
 
-    Numbers are not copied where they have no null. A null is NaN among floats and among integers
-    (which become floats, as pandas has it), None among truth values, texts and what is nested,
-    NaT among times.
+    Numbers are not copied where they have no null. A null is NaN among floats, NA among integers
+    (of pandas' nullable types), None among truth values and what is nested, NaT among times.
     """
     pandas = pandas_library()
     frame: pl.DataFrame = data.to_frame() if hasattr(data, "to_frame") else data
@@ -48,4 +48,6 @@ def _column(series: pl.Series) -> pd.Series[Any]:
         return pd.Series(series.to_list(), dtype="str")
     if base == "Datetime" and series.dtype.time_zone is not None:
         return pd.Series(series.to_list())
+    if base in _INTEGERS and series.null_count():
+        return pd.Series(series.to_list(), dtype=base)  # pandas' nullable types have these names
     return pd.Series(series.to_numpy())
