@@ -131,7 +131,7 @@ def test_the_name_of_a_requirement(line: str, name: str | None) -> None:
         (["A_b==1", "a-b"], ["a-b==1"]),
         (["torch==2.7.1+cu128", "torch==2.7.1"], ["torch==2.7.1"]),
         (["torch==2.7.1", "torch==2.7.1+cu128"], ["torch==2.7.1"]),
-        (["a==1 ; python_version<'3'", "a==2"], ["a==1 ; python_version<'3'", "a==2"]),
+        (["a==1 ; python_version<'3'", "a==2"], ['a==1; python_version < "3"', "a==2"]),
         (["--pre", "./x.whl", "--pre"], ["--pre", "./x.whl"]),
         (["a==1", "a==1"], ["a==1"]),
     ],

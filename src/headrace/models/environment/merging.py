@@ -16,23 +16,20 @@ if TYPE_CHECKING:
 def merged(requirements: Iterable[str]) -> list[str]:
     """Each package once: extras are joined and version conditions combined, as MLflow does.
 
-    Of two pins that differ by a local version label, the one without it stays. Options, paths and
-    URLs stay as they are, once. InvalidRequest for a line that is no requirement, and for
-    conditions that exclude each other.
+    They are written in the usual form (`six; python_version > "3"`). Of two pins that differ by a
+    local version label, the one without it stays. Options, paths and URLs stay as they are, once.
+    InvalidRequest for a line that is no requirement, and for conditions that exclude each other.
     """
-    found: dict[tuple[str, str], tuple[str, Requirement | None]] = {}
+    found: dict[tuple[str, str], Requirement | str] = {}
     for line in requirements:
         parsed = parsed_requirement(line)
         if parsed is None:
-            found.setdefault((line, ""), (line, None))
+            found.setdefault((line, ""), line)
             continue
         key = (name_of(line) or line, str(parsed.marker or ""))
-        text, earlier = found.get(key, (line, None))
-        if earlier is not None and text != line:
-            parsed = _combined(earlier, parsed)
-            line = str(parsed)
-        found[key] = (line, parsed)
-    return [text for text, _parsed in found.values()]
+        earlier = found.get(key)
+        found[key] = parsed if earlier is None else _combined(earlier, parsed)
+    return [str(each) for each in found.values()]
 
 
 def parsed_requirement(line: str) -> Requirement | None:
@@ -62,9 +59,10 @@ def _require_sense(line: str) -> None:
         )
 
 
-def _combined(first: Requirement, second: Requirement) -> Requirement:
+def _combined(first: Requirement | str, second: Requirement) -> Requirement:
     from packaging.requirements import Requirement
 
+    assert isinstance(first, Requirement), "only lines without a name are kept as text"
     joined = Requirement(str(second))
     joined.extras = first.extras | second.extras
     joined.url = second.url or first.url
