@@ -52,6 +52,9 @@ class Effort:
     sdk_points: int
     sdk_peer_points: int
     sdk_calls_away: int
+    models: int
+    peer_models: int
+    model_bytes: int
 
     @property
     def text(self) -> str:
@@ -64,7 +67,8 @@ class Effort:
             f"{self.large_search_runs:,} runs instead of {FULL.large_search_runs:,}, "
             f"{self.storage_points:,} points instead of {FULL.storage_points:,}, "
             f"{self.artifact_bytes >> 20} MiB instead of {FULL.artifact_bytes >> 20}, "
-            f"{self.sdk_points:,} points through the SDK instead of {FULL.sdk_points:,}"
+            f"{self.sdk_points:,} points through the SDK instead of {FULL.sdk_points:,}, "
+            f"models of {self.model_bytes >> 20} MiB instead of {FULL.model_bytes >> 20}"
         )
 
 
@@ -83,6 +87,9 @@ FULL = Effort(
     sdk_points=1_000_000,
     sdk_peer_points=5_000,
     sdk_calls_away=40_000,
+    models=20,
+    peer_models=5,
+    model_bytes=2 << 30,
 )
 QUICK = Effort(
     rounds=1,
@@ -99,6 +106,9 @@ QUICK = Effort(
     sdk_points=50_000,
     sdk_peer_points=1_000,
     sdk_calls_away=2_000,
+    models=5,
+    peer_models=2,
+    model_bytes=1 << 28,
 )
 
 

@@ -18,20 +18,24 @@ from headrace.client.ledger import Ledger
 from headrace.client.sender_process import is_running
 
 PROGRAM = Path(__file__).with_name("training.py")
+MODELLING = Path(__file__).with_name("modelling.py")
 LIMIT_S = 900
 PEERS = ("headrace", "mlflow")
 
 
-def run_program(peer: Peer, folder: Path, *words: str) -> dict[str, float]:
+def run_program(
+    peer: Peer, folder: Path, *words: str, program: Path = PROGRAM, **settings: str
+) -> dict[str, float]:
     """The figures of ``training.py`` under a peer's library, in ``folder``. Raises LoadError.
 
+    ``program`` may be another; ``settings`` are environment variables without the peer's prefix.
     Its sender is ended afterwards; its CPU, where there was one, is ``sender_cpu``.
     """
     home = folder / "home"
     home.mkdir(parents=True, exist_ok=True)
     journal = home / "journal"
     done = subprocess.run(
-        [peer.program("python"), str(PROGRAM), peer.name, *words],
+        [peer.program("python"), str(program), peer.name, *words],
         cwd=home,
         capture_output=True,
         text=True,
@@ -41,6 +45,7 @@ def run_program(peer: Peer, folder: Path, *words: str) -> dict[str, float]:
             "PATH": "/usr/bin:/bin",
             "HOME": str(home),
             "HEADRACE_JOURNAL": str(journal),
+            **{f"{peer.name.upper()}_{name}": value for name, value in settings.items()},
             **peer.variables(),
         },
     )

@@ -10,6 +10,8 @@ from benchmarks.figures import (
     import_cost,
     log_batch,
     log_metric,
+    model_folder,
+    model_log,
     page,
     postgresql,
     sdk_away,
@@ -39,4 +41,6 @@ ALONE: tuple[LoneFigure, ...] = (
     sdk_points.FIGURE,
     sdk_away.FIGURE,
     artifact.FIGURE,
+    model_log.FIGURE,
+    model_folder.FIGURE,
 )
