@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from headrace.models.trust import SIGNATURE_FILE, signature_over
 from headrace.protocol.datasets import ModelOutput
 from headrace.protocol.metrics import Metric
 from headrace.protocol.names import check_logged_model_name
+from headrace.protocol.runs import Run
 
 DEFAULT_NAME = "model"
 
@@ -87,7 +88,8 @@ def log(request: SaveRequest, how: LogRequest, run: tuple[Client, str] | None = 
     if run is None and active is not None:
         run = (current_client(), active.info.run_id)
     client = run[0] if run else current_client()
-    logged = _logged_model(client, name, how, None if run is None else run[1])
+    source = None if run is None else client._store.runs.get(client._run_ref(run[1])).run
+    logged = _logged_model(client, name, how, source)
     staged = Path(tempfile.mkdtemp(prefix="headrace-model-"))
     try:
         described = _send(client, request, logged, staged)
@@ -99,6 +101,8 @@ def log(request: SaveRequest, how: LogRequest, run: tuple[Client, str] | None = 
         raise
     finally:
         shutil.rmtree(staged, ignore_errors=True)
+    if source is not None and how.model_id is None:
+        _link(client, source, logged.model_id, how.step)
     version = None
     if how.registered_model_name is not None:
         version = register_model(
@@ -136,33 +140,32 @@ def _send(client: Client, request: SaveRequest, logged: LoggedModel, staged: Pat
 
 
 def _logged_model(
-    client: Client, name: str | None, how: LogRequest, run_id: str | None
+    client: Client, name: str | None, how: LogRequest, run: Run | None
 ) -> LoggedModel:
-    """The logged model to fill, linked to the run, whose parameters it takes."""
+    """The logged model to fill; it takes the parameters of the run that makes it."""
     if how.model_id is not None:
         return client.get_logged_model(how.model_id)
-    run = None if run_id is None else client._store.runs.get(client._run_ref(run_id)).run
     params = {} if run is None else {param.key: param.value for param in run.data.params}
-    logged = initialize_logged_model(
+    return initialize_logged_model(
         name or DEFAULT_NAME,
-        run_id,
+        None if run is None else run.info.run_id,
         _texts(how.tags),
         {**params, **_texts(how.params)},
         how.model_type,
         None if run is None else run.info.experiment_id,
     )
-    if run is not None and run_id is not None:
-        client.log_outputs(run_id, [ModelOutput(model_id=logged.model_id, step=how.step)])
-        _link_metrics(client, run_id, run.data.metrics, logged.model_id, how.step)
-    return logged
 
 
-def _link_metrics(
-    client: Client, run_id: str, latest: Sequence[Metric], model_id: str, step: int
-) -> None:
-    """Say of the run's metrics of this step, that are of no model yet, that they are of this."""
+def _link(client: Client, run: Run, model_id: str, step: int) -> None:
+    """Say that the run made the model, and of its metrics of this step that they are the model's.
+
+    Metrics that are another model's already stay so. Both are logged as anything of a run is, so
+    nobody waits for it.
+    """
+    run_id = run.info.run_id
+    client.log_outputs(run_id, [ModelOutput(model_id=model_id, step=step)])
     found: list[Metric] = []
-    for metric in latest:
+    for metric in run.data.metrics:
         if metric.step == step:
             found.append(metric)
         elif metric.step > step:
