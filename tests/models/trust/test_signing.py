@@ -128,6 +128,8 @@ def test_the_name_is_that_of_the_folder_also_from_within(
     assert sign_folder(Path())
     assert statement_of(bundle_of(model))["subject"][0]["name"] == "model"
     assert open_folder(Path()).names == sorted(FILES)
+    assert sign_folder(Path(), name="churn")
+    assert statement_of(bundle_of(model))["subject"][0]["name"] == "churn"
 
 
 def test_a_failed_replacement_leaves_the_old_signature(

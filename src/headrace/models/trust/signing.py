@@ -18,9 +18,12 @@ from headrace.models.trust.own_key import SigningKey, replace_file, signing_key
 _log = logging.getLogger(__name__)
 
 
-def sign_folder(path: Path, digests: Mapping[str, str] | None = None) -> bool:
+def sign_folder(
+    path: Path, digests: Mapping[str, str] | None = None, *, name: str | None = None
+) -> bool:
     """Sign all files of the folder `path` as they are now; the signature goes into `model.sig`.
 
+    The signature calls the model `name`, else as the folder is called; that is not checked later.
     `digests` (relative path to SHA-256 in hex) of files whose bytes the caller has hashed while
     writing them are taken as they are. The file is replaced at once: a reader sees the old
     signature or the new one. Where the user's key can neither be read nor made (a home that cannot
@@ -31,12 +34,11 @@ def sign_folder(path: Path, digests: Mapping[str, str] | None = None) -> bool:
     name that MLflow's artifacts cannot have, for a digest of a file that is not there, and for a
     HEADRACE_SIGNING_KEY that is no key.
     """
-    key = _key_or_warning(path.name)
+    called = name or Path(os.path.abspath(path)).name or "model"
+    key = _key_or_warning(called)
     if key is None:
         return False
-    found = digests_of_folder(path, digests or {})
-    name = path.name or Path(os.path.abspath(path)).name
-    bundle = sign(statement_of(name or "model", found), key)
+    bundle = sign(statement_of(called, digests_of_folder(path, digests or {})), key)
     try:
         replace_file(path / SIGNATURE_FILE, bundle, 0o666)
     except OSError as error:
