@@ -17,7 +17,6 @@ from headrace.models.loading import load_model, load_pyfunc, open_model
 from headrace.models.model import Model
 from headrace.models.schema import Schema, TensorSpec
 from headrace.models.signature import ModelSignature
-from headrace.models.trust import sign_folder
 
 torch: Any = pytest.importorskip("torch")
 mlflow = pytest.importorskip("mlflow")
@@ -81,18 +80,6 @@ class Branching(torch.nn.Module):  # type: ignore[misc]  # torch is known here a
 
     def forward(self, x: Any) -> Any:
         return self.layer(x) if x.sum().item() > 0 else -self.layer(x)
-
-
-@pytest.fixture
-def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Signs a folder with a key that nobody trusts."""
-
-    def sign(folder: Path) -> None:
-        with monkeypatch.context() as patch:
-            patch.setenv("HEADRACE_KEYS", str(tmp_path / "strangers-keys"))
-            sign_folder(folder)
-
-    return sign
 
 
 def test_saved_here_with_an_example_loads_in_mlflow_and_here_without_trust(

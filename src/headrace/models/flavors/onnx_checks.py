@@ -106,7 +106,8 @@ def _tensors_in(nodes: Any) -> Iterator[Any]:
             if attribute.HasField("t"):
                 yield attribute.t
             yield from attribute.tensors
-            for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
+            own = [attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []
+            for sparse in (*own, *attribute.sparse_tensors):
                 yield from (sparse.values, sparse.indices)
 
 
