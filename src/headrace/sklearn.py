@@ -1,4 +1,4 @@
-"""The door that MLflow's users know: `headrace.sklearn`."""
+"""scikit-learn's models and autologging, under the names that MLflow's users know them by."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace.client.autolog.sklearn import autolog
+from headrace.client.later import missing as __getattr__  # noqa: F401 - Python looks for it
 from headrace.client.model_loading import load_model as _load
 from headrace.client.model_logging import log_model as _log
 from headrace.models.model import ModelInfo
@@ -31,7 +32,14 @@ def save_model(  # noqa: PLR0913, PLR0917 - MLflow's signature
     skops_trusted_types: list[str] | None = None,
     extra_files: Any = None,
 ) -> None:
-    """Save a scikit-learn model as a folder; see the guide to models."""
+    """Save an estimator of scikit-learn or of a class of its kind as the folder `path`.
+
+    By skops, which loads without trust, unless `serialization_format` is "cloudpickle" or
+    "pickle", or skops cannot hold it. `pyfunc_predict_fn` is what `pyfunc` calls: "predict",
+    "predict_proba", "predict_log_proba", "predict_joint_log_proba" or "score".
+    `skops_trusted_types` is told to MLflow; here nothing goes by it.
+    Raises InvalidRequest, and AlreadyExists.
+    """
     _save(request_for(sk_model, "sklearn", **given(locals(), "sk_model", "path")), path)
 
 
@@ -59,10 +67,16 @@ def log_model(  # noqa: PLR0913, PLR0917 - MLflow's signature
     skops_trusted_types: list[str] | None = None,
     **kwargs: Any,
 ) -> ModelInfo:
-    """Log a scikit-learn model."""
+    """Log an estimator of scikit-learn or of a class of its kind as a model of the active run.
+
+    As `save_model`; `headrace.log_model` says the rest.
+    """
     return _log(sk_model, "sklearn", **given(locals(), "sk_model"))
 
 
 def load_model(model_uri: str, dst_path: str | None = None, *, trust: bool = False) -> Any:
-    """The estimator that was saved."""
+    """The estimator that was saved.
+
+    NotTrusted for what can run code and is signed by nobody who is trusted, unless `trust`.
+    """
     return _load(model_uri, "sklearn", dst_path=dst_path, trust=trust)
