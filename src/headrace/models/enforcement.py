@@ -23,7 +23,7 @@ from headrace.models.enforce_columns import enforce_columns
 from headrace.models.enforce_tensors import enforce_tensors
 from headrace.models.infer_schema import plain
 from headrace.models.polars_tables import pandas_library, to_pandas
-from headrace.models.schema import AnyType, Array, DataType, Object, Schema
+from headrace.models.schema import AnyType, DataType, Schema
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,8 +121,7 @@ def _table_of_dict(data: dict[str, Any], schema: Schema) -> pd.DataFrame:
     import pandas as pd
 
     kinds = schema.input_types_dict() if schema.has_input_names() else {}
-    is_nested = any(isinstance(kind, Array | Object) for kind in kinds.values())
-    if is_nested or not any(_is_column(value, kinds.get(name)) for name, value in data.items()):
+    if not any(_is_column(value, kinds.get(name)) for name, value in data.items()):
         return pd.DataFrame([data])
     columns = {
         name: value.tolist() if is_array(value) and value.ndim > 1 else value

@@ -220,6 +220,8 @@ def _sparse(value: Any, kind: str, schema: Schema | None) -> Any:
     dtype = schema.numpy_types()[0] if schema is not None and schema.is_tensor_spec() else None
     try:
         numbers = np.array(parts[0], dtype=dtype)
-        return make((numbers, parts[1], parts[2]), shape=tuple(parts[3]))
+        matrix = make((numbers, parts[1], parts[2]), shape=tuple(parts[3]))
+        matrix.check_format(full_check=True)  # else a hostile index reads beyond the arrays
     except (TypeError, ValueError) as error:
         raise InvalidRequest(f"The input example makes no sparse matrix: {error}.") from None
+    return matrix

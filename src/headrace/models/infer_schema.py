@@ -153,15 +153,23 @@ def _scalar(data: Any) -> list[Json] | None:
 def plain(value: Any) -> Any:
     """The value with dictionaries in place of pydantic's objects, at any depth.
 
-    Tuples become lists; what holds neither is the very same object.
+    Tuples become lists; what holds neither is the very same object. Raises InvalidRequest for
+    what contains itself.
     """
+    try:
+        return _plain(value)
+    except RecursionError:
+        raise InvalidRequest("The data contains itself, or is nested too deeply.") from None
+
+
+def _plain(value: Any) -> Any:
     if is_pydantic(value):
         return value.model_dump()
     if isinstance(value, list | tuple):
-        items = [plain(item) for item in value]
+        items = [_plain(item) for item in value]
         is_same = isinstance(value, list) and all(map(operator.is_, items, value))
         return value if is_same else items
     if isinstance(value, dict):
-        made = {key: plain(item) for key, item in value.items()}
+        made = {key: _plain(item) for key, item in value.items()}
         return value if all(made[key] is item for key, item in value.items()) else made
     return value

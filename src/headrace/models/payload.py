@@ -132,17 +132,20 @@ def _split(value: Any, schema: Schema | None) -> pd.DataFrame:
         raise InvalidRequest(
             f"'dataframe_split' has {_listed(strangers)}; 'columns', 'data' and 'index' are known."
         )
-    columns, rows = value.get("columns"), value["data"]
-    if isinstance(columns, list):
-        for place, row in enumerate(rows):
-            if not isinstance(row, list) or len(row) != len(columns):
-                found = len(row) if isinstance(row, list) else _kind(row)
-                raise InvalidRequest(
-                    f"Row {place} of 'dataframe_split' has {found} values for {len(columns)} "
-                    f"columns."
-                )
+    columns, rows, index = value.get("columns"), value["data"], value.get("index")
+    width = len(columns) if isinstance(columns, list) else None
+    for place, row in enumerate(rows if width is not None else ()):
+        if not isinstance(row, list) or len(row) != width:
+            found = f"{len(row)} values" if isinstance(row, list) else _kind(row)
+            raise InvalidRequest(
+                f"Row {place} of 'dataframe_split' has {found} for {width} columns."
+            )
+    if isinstance(index, list) and len(index) != len(rows):
+        raise InvalidRequest(
+            f"The 'index' of 'dataframe_split' has {len(index)} values for {len(rows)} rows."
+        )
     try:
-        frame = pandas.DataFrame(rows, columns=columns, index=value.get("index"))
+        frame = pandas.DataFrame(rows, columns=columns, index=index)
     except (TypeError, ValueError) as error:
         raise InvalidRequest(f"'dataframe_split' makes no table: {error}.") from None
     return frame if schema is None else decode_frame(frame, schema)
