@@ -8,7 +8,11 @@ import pytest
 
 import headrace
 from headrace.client.model_loading import local_model
-from headrace.client.model_requirements import get_model_dependencies, update_model_requirements
+from headrace.client.model_requirements import (
+    get_model_dependencies,
+    infer_pip_requirements,
+    update_model_requirements,
+)
 from headrace.errors import InvalidModel, NotFound
 from headrace.models.environment import Requirements, write_environment
 from headrace.models.trust import open_folder, sign_folder
@@ -70,3 +74,11 @@ def test_what_was_changed_on_the_server_is_not_signed(model: Path, tmp_path: Pat
 def test_what_is_not_there() -> None:
     with pytest.raises(NotFound):
         update_model_requirements(f"models:/m-{'0' * 32}", "add", ["six"])
+
+
+def test_what_is_found_in_a_model_that_is_not_there() -> None:
+    uri = f"models:/m-{'0' * 32}"
+
+    with pytest.raises(NotFound):
+        infer_pip_requirements(uri, "sklearn")
+    assert infer_pip_requirements(uri, "sklearn", fallback=["six"]) == ["six"]

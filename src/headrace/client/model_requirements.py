@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from headrace.artifacts import transfer
 from headrace.artifacts.open import ArtifactPlace, local_path
@@ -16,6 +16,7 @@ from headrace.client.model_loading import local_model
 from headrace.errors import InvalidRequest, NotFound
 from headrace.models.environment.given import pip_part
 from headrace.models.environment.names import CONDA_FILE, REQUIREMENTS_FILE
+from headrace.models.environment.saved import infer_requirements
 from headrace.models.environment.update import updated_files
 from headrace.protocol.uris import LoggedModelUri, parse_models_uri, scheme_of
 
@@ -73,6 +74,27 @@ def get_model_dependencies(model_uri: str | Path, format: str = "pip") -> str:  
     if format == "conda" or not (folder / CONDA_FILE).is_file():
         raise NotFound(f"The model '{model_uri}' has no {wanted.name}.")
     return str(_requirements_of_conda(folder / CONDA_FILE))
+
+
+def infer_pip_requirements(
+    model_uri: str | Path,
+    flavor: str,
+    fallback: list[str] | None = None,
+    timeout: float | None = None,  # noqa: ARG001 - MLflow's; nothing here takes long
+    extra_env_vars: dict[str, str] | None = None,  # noqa: ARG001 - MLflow's; no process is started
+    **_uv: Any,
+) -> list[str]:
+    """Pinned requirements of a saved model (MLflow's name and arguments), without MLflow's line.
+
+    They are found in its files; the model is not loaded, and no process is started. `fallback` is
+    given back where the model cannot be had; without it that is NotFound or InvalidRequest.
+    """
+    try:
+        return infer_requirements(local_model(model_uri), flavor)[1:]
+    except (InvalidRequest, NotFound):
+        if fallback is None:
+            raise
+        return fallback
 
 
 def _requirements_of_conda(path: Path) -> Path:
