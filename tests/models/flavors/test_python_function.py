@@ -255,7 +255,7 @@ def test_a_hint_that_says_nothing_is_refused_when_saving(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("example", [["a", "b"], pd.DataFrame({"x": [1], "y": [2]})])
 def test_data_comes_in_the_form_of_the_example(tmp_path: Path, example: Any) -> None:
-    def kind(data: TypeFromExample) -> str:  # type: ignore[valid-type]  # MLflow's way
+    def kind(data: TypeFromExample) -> str:
         return type(data).__name__
 
     pyfunc.save_model(tmp_path / "m", python_model=kind, input_example=example)
