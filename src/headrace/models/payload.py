@@ -172,7 +172,10 @@ def decode_frame(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     decoded = frame.copy(deep=False)
     for name, spec in named.items():
         if name in decoded.columns:
-            decoded[name] = _decode_column(decoded[name], spec)
+            series = frame[name]
+            cast = _decode_column(series, spec)
+            if cast is not series:
+                decoded[name] = cast
     return decoded
 
 
@@ -194,7 +197,7 @@ def _decode_column(series: pd.Series[Any], spec: ColSpec) -> pd.Series[Any]:
 def _decode_numbers(series: pd.Series[Any], kind: DataType) -> pd.Series[Any]:
     """Numbers as the type wanted, if all of them are numbers and it can hold them."""
     target = kind.to_numpy()
-    if target.kind not in "if" or series.dtype.kind not in "iufO":
+    if series.dtype == target or target.kind not in "if" or series.dtype.kind not in "iufO":
         return series
     try:
         cast = series.astype(target)
