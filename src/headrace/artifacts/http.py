@@ -71,6 +71,20 @@ class HttpArtifactStore:
         files = self.transport.call(wire.LIST, request, resend=True).files
         return sorted(files, key=lambda info: info.path)
 
+    def small_files(self, path: str) -> dict[str, bytes]:
+        """The small files below a folder, by path, as far as they come in one answer.
+
+        Empty where the server is not Headrace's; then files are read one by one.
+        """
+        if not self.info().headrace_version:
+            return {}
+        request = wire.ReadSmallFiles(path=path or None)
+        try:
+            answer = self.transport.call(wire.READ_SMALL, request, resend=True)
+        except NotFound:  # an older server
+            return {}
+        return {safe_path(file.path): file.content for file in answer.files}
+
     def delete(self, path: str) -> None:
         """See ArtifactStore."""
         with self.transport.open("DELETE", file_target(path)):

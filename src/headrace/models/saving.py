@@ -23,6 +23,7 @@ from headrace.models.flavor import Flavor, Saved, Target, flavor_named, flavor_o
 from headrace.models.model import MODEL_FILE, PYFUNC, Model
 from headrace.models.resources import auth_policy_as_dict, resources_as_dict
 from headrace.models.trust import sign_folder
+from headrace.models.trust.own_key import own_public_keys
 
 if TYPE_CHECKING:
     from headrace.models.signature import ModelSignature
@@ -64,6 +65,7 @@ class SaveRequest:
                 if not Path(path).exists():
                     raise InvalidRequest(f"'{name}' names '{path}', which is not there.")
         self.requirements.check()
+        own_public_keys()  # raises for a key to sign with that is none
         if self.metadata is not None and not isinstance(self.metadata, Mapping):
             raise InvalidRequest("'metadata' is no dictionary.")
         if self.signature and self.input_example is not None:
@@ -84,7 +86,7 @@ def save_model(request: SaveRequest, path: str | Path) -> Model:
     staged = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
         model = write_model(request, staged)
-        sign_folder(staged)
+        sign_folder(staged, name=target.name)
         staged.chmod(0o755)
         staged.replace(target)  # over an empty folder, if there is one
     except BaseException:

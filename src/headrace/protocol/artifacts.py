@@ -45,6 +45,26 @@ class ProxyListing(Answer):
     files: list[FileInfo] = []
 
 
+class ReadSmallFiles(Request):
+    """Asks for the small files below the folder `path`, all at once. Headrace's own."""
+
+    path: str | None = None
+
+
+class SmallFile(Answer):
+    """A file by its path below the folder, and its bytes (in base64)."""
+
+    path: str
+    content: bytes
+
+
+class SmallFiles(Answer):
+    """At most 64 files and 4 MiB; `is_all` says whether there are no others."""
+
+    is_all: bool
+    files: list[SmallFile] = []
+
+
 class CreateMultipartUpload(Request):
     """Starts an upload in parts; only the last name in `path` counts (clients send local paths)."""
 
@@ -135,6 +155,13 @@ LIST_RUN = Endpoint(
 _PROXY = "/2.0/mlflow-artifacts"
 LIST = Endpoint(
     "GET", f"{_PROXY}/artifacts", ListArtifacts, ProxyListing, "List files of the artifact root."
+)
+READ_SMALL = Endpoint(
+    "GET",
+    "/2.0/headrace/artifacts/small-files",
+    ReadSmallFiles,
+    SmallFiles,
+    "Read the small files of a folder, such as a model's, at once.",
 )
 CREATE_UPLOAD = Endpoint(
     "POST",

@@ -24,6 +24,7 @@ from headrace.server.artifact_listing import (
     list_artifacts,
     list_logged_model_artifacts,
     list_run_artifacts,
+    read_small_files,
 )
 from headrace.server.artifacts import artifact_routes
 from headrace.server.console import read_console
@@ -114,6 +115,7 @@ def _artifact_rows(store: Store, artifacts: ArtifactStore) -> Rows:
     return [
         Row(artifact_calls.LIST_RUN, READ, partial(list_run_artifacts, store, artifacts)),
         Row(artifact_calls.LIST, READ, partial(list_artifacts, artifacts)),
+        Row(artifact_calls.READ_SMALL, READ, partial(read_small_files, artifacts)),
         Row(logged_models.LIST_ARTIFACTS, READ, of_model),
         Row(console.READ, READ, partial(read_console, store, artifacts)),
     ]

@@ -10,10 +10,17 @@ from headrace.protocol.artifacts import (
     ListArtifacts,
     ListRunArtifacts,
     ProxyListing,
+    ReadSmallFiles,
+    SmallFile,
+    SmallFiles,
 )
 from headrace.protocol.logged_models import ListLoggedModelArtifacts
 from headrace.server.artifact_locations import logged_model_root, run_root, store_path
 from headrace.store.base import Store
+
+MAX_SMALL_FILES = 64
+MAX_SMALL_BYTES = 4 << 20
+MAX_SMALL_DEPTH = 8
 
 
 def list_artifacts(artifacts: ArtifactStore, request: ListArtifacts) -> ProxyListing:
@@ -37,6 +44,39 @@ def list_logged_model_artifacts(
     root = logged_model_root(store, request.model_id)
     folder = _folder(request.artifact_directory_path, "artifact_directory_path")
     return _listing(artifacts, root, folder)
+
+
+def read_small_files(artifacts: ArtifactStore, request: ReadSmallFiles) -> SmallFiles:
+    """The files below a folder, as many of them as fit; none for a file or nothing.
+
+    Files that do not fit are left out, and so are folders deeper than any model's.
+    """
+    found = SmallFiles(is_all=True, files=[])
+    _collect(artifacts, _folder(request.path, "path"), "", found, MAX_SMALL_DEPTH)
+    return found
+
+
+def _collect(
+    artifacts: ArtifactStore, root: str, below: str, found: SmallFiles, depth: int
+) -> None:
+    for info in artifacts.list(join(root, below)):
+        path = join(below, info.path)
+        if info.is_dir:
+            if depth == 0:
+                found.is_all = False
+            else:
+                _collect(artifacts, root, path, found, depth - 1)
+            continue
+        taken = sum(len(file.content) for file in found.files)
+        if len(found.files) == MAX_SMALL_FILES or taken + (info.file_size or 0) > MAX_SMALL_BYTES:
+            found.is_all = False
+            continue
+        with artifacts.read(join(root, path)) as reader:
+            # It may have been replaced by a larger one since it was listed.
+            if taken + reader.size > MAX_SMALL_BYTES:
+                found.is_all = False
+                continue
+            found.files.append(SmallFile(path=path, content=b"".join(reader.chunks())))
 
 
 def _listing(artifacts: ArtifactStore, root_uri: str, folder: str) -> ArtifactListing:
