@@ -10,7 +10,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple, get_type_hints
+from typing import TYPE_CHECKING, Any, NamedTuple, get_type_hints
 
 
 class TypeHints(NamedTuple):
@@ -83,17 +83,24 @@ class PythonModel:
         Never called on the object that is saved.
         """
 
-    def predict(
-        self, context: Any, model_input: Any, params: Mapping[str, Any] | None = None
-    ) -> Any:
-        """Predict for `model_input`; `params` hold what the signature names."""
-        raise NotImplementedError(f"{type(self).__name__} has no method 'predict'.")
+    if TYPE_CHECKING:
+        # Those who derive may leave out context and params, and say what the input is.
+        def predict(self, *args: Any, **kwargs: Any) -> Any: ...
+        def predict_stream(self, *args: Any, **kwargs: Any) -> Iterator[Any]: ...
 
-    def predict_stream(
-        self, context: Any, model_input: Any, params: Mapping[str, Any] | None = None
-    ) -> Iterator[Any]:
-        """Predict for one `model_input`, piece by piece."""
-        raise NotImplementedError(f"{type(self).__name__} has no method 'predict_stream'.")
+    else:
+
+        def predict(
+            self, context: Any, model_input: Any, params: Mapping[str, Any] | None = None
+        ) -> Any:
+            """Predict for `model_input`; `params` hold what the signature names."""
+            raise NotImplementedError(f"{type(self).__name__} has no method 'predict'.")
+
+        def predict_stream(
+            self, context: Any, model_input: Any, params: Mapping[str, Any] | None = None
+        ) -> Iterator[Any]:
+            """Predict for one `model_input`, piece by piece."""
+            raise NotImplementedError(f"{type(self).__name__} has no method 'predict_stream'.")
 
     @property
     def predict_type_hints(self) -> TypeHints:
@@ -113,8 +120,7 @@ class FunctionModel(PythonModel):
         """See PythonModel."""
         return hints_of(self.func)
 
-    # The interface's context is left out, as MLflow allows.
-    def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> Any:  # type: ignore[override]  # see above
+    def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> Any:
         """Call the function, which takes the input alone."""
         return self.func(model_input)
 

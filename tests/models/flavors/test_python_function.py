@@ -111,7 +111,7 @@ def test_predict_may_leave_context_and_params_out(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Short(pyfunc.PythonModel):
-        def predict(self, model_input: Any) -> Any:  # type: ignore[override]  # MLflow allows it
+        def predict(self, model_input: Any) -> Any:
             return len(model_input)
 
     pyfunc.save_model(tmp_path / "m", python_model=Short())
@@ -215,7 +215,7 @@ def test_a_configuration_that_is_a_trap_is_refused(tmp_path: Path, text: str) ->
 
 def test_type_hints_make_the_signature_and_convert_the_data(tmp_path: Path) -> None:
     class Ages(pyfunc.PythonModel):
-        def predict(self, model_input: list[Person], params: Any = None) -> list[int]:  # type: ignore[override]  # MLflow allows it
+        def predict(self, model_input: list[Person], params: Any = None) -> list[int]:
             return [person.age for person in model_input]
 
     people = [{"name": "Ada", "age": 36}, {"name": "Bob", "age": 7}]
