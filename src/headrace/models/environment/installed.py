@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 _FOLDER: Final = re.compile(r"(?P<name>.+?)-(?P<version>\d[^-]*)(?:-py[\d.]+)?\.(?:dist|egg)-info")
@@ -43,20 +44,28 @@ def packages_text() -> str:
     return "".join(f"{name}=={version}\n" for name, version in installed_packages().items())
 
 
-def packages_in(folder: str) -> Iterator[Installed]:
+def packages_in(folder: str) -> Sequence[Installed]:
     """The packages installed into one folder of `sys.path`, in order of their folders' names."""
     folder = folder or os.curdir
     try:
-        names = [name for name in os.listdir(folder) if name.endswith((".dist-info", ".egg-info"))]
+        # Installing or removing a package changes the time of the folder.
+        return _listed(os.path.abspath(folder), os.stat(folder).st_mtime_ns)
     except OSError:
-        return  # a zip file, or what is not there
+        return ()  # a zip file, or what is not there
+
+
+@lru_cache(maxsize=64)
+def _listed(folder: str, changed: int) -> tuple[Installed, ...]:  # noqa: ARG001  (part of the cache's key)
+    names = [name for name in os.listdir(folder) if name.endswith((".dist-info", ".egg-info"))]
+    found: list[Installed] = []
     for name in sorted(names):
         path = os.path.join(folder, name)
         match = _FOLDER.fullmatch(name)
         if match:
-            yield Installed(normalized_name(match["name"]), match["version"], path)
+            found.append(Installed(normalized_name(match["name"]), match["version"], path))
         elif (known := _from_metadata(path)) is not None:
-            yield Installed(normalized_name(known[0]), known[1], path)
+            found.append(Installed(normalized_name(known[0]), known[1], path))
+    return tuple(found)
 
 
 def _from_metadata(path: str) -> tuple[str, str] | None:
