@@ -275,6 +275,7 @@ def test_values_inside_are_cast_where_nothing_is_lost(kind: Any, given: Any, cas
     ("kind", "given"),
     [
         ("integer", 2**31),
+        ("integer", np.int64(1)),
         ("long", 2**63),
         ("long", True),
         ("long", 1.0),

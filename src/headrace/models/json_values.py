@@ -25,6 +25,18 @@ _FLOATS = (DataType.float, DataType.double)
 
 def to_json_value(value: Any) -> Any:
     """What stands for this value in JSON. Raises InvalidRequest where nothing does."""
+    try:
+        return _plain(value)
+    except RecursionError:
+        raise InvalidRequest("A value contains itself, or is nested too deeply for JSON.") from None
+
+
+def to_json_text(value: Any, indent: int | None = None) -> str:
+    """The value as JSON text."""
+    return json.dumps(to_json_value(value), indent=indent)
+
+
+def _plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | str):
         return value
     if is_nothing(value):
@@ -32,9 +44,9 @@ def to_json_value(value: Any) -> Any:
     if isinstance(value, float):
         return float(value)
     if isinstance(value, dict):
-        return {_key(name): to_json_value(item) for name, item in value.items()}
+        return {_key(name): _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [to_json_value(item) for item in value]
+        return [_plain(item) for item in value]
     if is_array(value):
         return _array(value)
     if isinstance(value, bytes | bytearray):
@@ -42,16 +54,8 @@ def to_json_value(value: Any) -> Any:
     if isinstance(value, dt.date | dt.time):
         return value.isoformat()
     if is_pydantic(value):
-        return to_json_value(value.model_dump())
+        return _plain(value.model_dump())
     return _other(value)
-
-
-def to_json_text(value: Any, indent: int | None = None) -> str:
-    """The value as JSON text."""
-    try:
-        return json.dumps(to_json_value(value), indent=indent)
-    except RecursionError:
-        raise InvalidRequest("A value contains itself, or is nested too deeply for JSON.") from None
 
 
 def _key(name: Any) -> Any:
@@ -63,7 +67,7 @@ def _array(values: Any) -> Any:
         import numpy as np
 
         values = np.datetime_as_string(values)
-    return to_json_value(values.tolist())
+    return _plain(values.tolist())
 
 
 def _other(value: Any) -> Any:
@@ -73,7 +77,7 @@ def _other(value: Any) -> Any:
     if is_numpy_scalar(value):
         if value.dtype.kind == "M":
             return str(value)
-        return to_json_value(value.item())
+        return _plain(value.item())
     if isinstance(value, decimal.Decimal):
         return float(value)
     if isinstance(value, uuid.UUID):

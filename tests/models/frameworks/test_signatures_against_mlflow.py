@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 pytest.importorskip("mlflow.models")
 
@@ -162,6 +164,33 @@ def test_each_reads_what_the_other_writes(name: str) -> None:
     assert ModelSignature.from_dict(theirs.to_dict()).to_dict() == theirs.to_dict()
     assert MlflowSignature.from_dict(ours.to_dict()).to_dict() == ours.to_dict()
     assert repr(ModelSignature.from_dict(theirs.to_dict())) == repr(theirs)
+
+
+SCALARS = st.one_of(
+    *(st.integers(-(2**63), 2**63 - 1), st.floats(), st.booleans(), st.text(max_size=3)),
+    *(st.binary(max_size=3), st.datetimes(DAY), st.none()),
+    *(st.integers(0, 9).map(np.int32), st.floats(width=32).map(np.float32)),
+)
+NESTED: st.SearchStrategy[Any] = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["a", "b", "c"]), inner, max_size=3)
+    ),
+)
+RECORDS = st.dictionaries(st.sampled_from(["x", "y"]), NESTED, min_size=1)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.one_of(NESTED, RECORDS, st.lists(RECORDS, max_size=3)))
+def test_whatever_mlflow_describes_is_described_alike(data: Any) -> None:
+    theirs = mlflow_infer(data) if data is not None else None
+    given_up = [{"type": "any", "required": True}]
+    if theirs is None or theirs.inputs.to_dict() == given_up:
+        return
+    signature = infer_signature(data)
+    assert _loaded(signature.to_dict()) == _loaded(theirs.to_dict())
+    assert repr(signature) == repr(theirs)
 
 
 @pytest.mark.parametrize("name", PARAMS)
