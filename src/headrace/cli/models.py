@@ -151,7 +151,7 @@ def prepare_env(model_uri: str, trust: bool, env_manager: str, as_json: bool) ->
     help="An environment variable for the model. May be repeated.",
 )
 @click.pass_context
-def predict(  # noqa: PLR0913, PLR0917 - MLflow's options
+def predict(  # noqa: PLR0913, PLR0917 - MLflow's signature
     context: click.Context,
     model_uri: str,
     trust: bool,

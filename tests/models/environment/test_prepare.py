@@ -139,7 +139,7 @@ def test_packages_that_conflict(model: Path) -> None:
 @pytest.mark.heavy
 def test_without_a_network(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "empty"))
-    for name in ("PIP_FIND_LINKS", "UV_FIND_LINKS", "UV_INDEX", "UV_EXTRA_INDEX_URL"):
+    for name in ("PIP_FIND_LINKS", "UV_FIND_LINKS", "UV_EXTRA_INDEX_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:1/simple")
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
@@ -151,8 +151,7 @@ def test_without_a_network(model: Path, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.heavy
-def test_a_python_that_is_not_here(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("UV_PYTHON_DOWNLOADS", "never")
+def test_a_python_that_is_not_here(model: Path) -> None:
     put(model, {"python_env.yaml": f"python: {NO_PYTHON}\ndependencies: [six]\n"})
 
     with pytest.raises(InvalidRequest, match=r"Python 3\.99, which the model asks for"):
@@ -168,7 +167,7 @@ def test_a_python_that_is_too_old_for_headrace(model: Path) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["--index-url http://127.0.0.1:1/simple", "--python /bin/true", "--target /tmp/x", "-t /tmp/x"],
+    ["-i http://127.0.0.1:1/simple", "--python /bin/true", "--target /tmp/x", "-t /tmp/x"],
 )
 @pytest.mark.heavy
 def test_a_line_of_requirements_is_no_option_of_the_command(

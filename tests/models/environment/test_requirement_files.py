@@ -80,10 +80,10 @@ def test_a_link_out_of_the_model_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "--index-url https://me:hunter2@host.example/simple",
+        "-i https://me:hunter2@host.example/simple",
         "pkg @ https://hunter2@host.example/pkg.zip",
         "git+https://oauth2:hunter2@host.example/repo.git",
-        "--extra-index-url=https://me:hunter2${X}@host.example/simple",
+        "-f https://me:hunter2${X}@host.example/simple",
     ],
 )
 def test_a_password_is_refused_and_not_shown(line: str) -> None:
@@ -96,7 +96,7 @@ def test_a_password_is_refused_and_not_shown(line: str) -> None:
 
 def test_variables_in_the_place_of_a_password() -> None:
     lines = [
-        "--index-url https://${USER}:${TOKEN}@host.example/simple",
+        "-i https://${USER}:${TOKEN}@host.example/simple",
         "git+ssh://git@host.example/repo.git",
     ]
 

@@ -101,7 +101,7 @@ def test_a_strangers_model(model: Path, tmp_path: Path, monkeypatch: pytest.Monk
     [
         ("change", ["a"], "expected 'add' or 'remove'"),
         ("add", [], "No requirements"),
-        ("add", ["--index-url=https://host.example"], "no requirement of a package"),
+        ("add", ["-i https://host.example"], "no requirement of a package"),
         ("add", ["a==b==c"], "is no requirement"),
         ("add", ["a==1", "a==2"], "exclude each other"),
         ("add", ["a @ https://me:hunter2@host.example"], "password"),

@@ -39,7 +39,7 @@ def test_places_that_pip_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
     assert variables["UV_FIND_LINKS"] == "/wheels/a,/wheels/b"
     assert variables["UV_DEFAULT_INDEX"] == "https://one.example/simple"
-    assert variables["UV_INDEX"] == "https://two.example/simple https://three.example"
+    assert variables["UV_EXTRA_INDEX_URL"] == "https://two.example/simple https://three.example"
     assert variables["UV_INDEX_STRATEGY"] == "unsafe-best-match"
 
 
@@ -56,13 +56,13 @@ def test_what_uv_is_told_itself_stays(tmp_path: Path, monkeypatch: pytest.Monkey
     pip_conf(tmp_path, monkeypatch, "[global]\nfind-links=/x\nindex-url=https://pip.example\n")
     monkeypatch.setenv("UV_FIND_LINKS", "/mine")
     monkeypatch.setenv("UV_INDEX_URL", "https://uv.example")
-    monkeypatch.setenv("UV_PYTHON_DOWNLOADS", "never")
+    monkeypatch.setenv("UV_PYTHON_DOWNLOADS", "manual")
 
     variables = uv_environment()
 
     assert variables["UV_FIND_LINKS"] == "/mine"
     assert variables["UV_INDEX_URL"] == "https://uv.example"
-    assert variables["UV_PYTHON_DOWNLOADS"] == "never"
+    assert variables["UV_PYTHON_DOWNLOADS"] == "manual"
     assert "UV_DEFAULT_INDEX" not in variables
 
 
@@ -114,9 +114,22 @@ def test_an_index_in_the_requirements_is_hidden_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
-    put(tmp_path, {"r.txt": "--index-url http://private.invalid:1/simple\nsix"})
+    put(tmp_path, {"r.txt": "-i http://private.invalid:1/simple\nsix"})
 
     with pytest.raises((Unavailable, InvalidRequest)) as caught:
         run_uv(["pip", "compile", "-q", "--no-cache", "r.txt"], tmp_path, "It cannot be compiled")
 
     assert "private.invalid" not in caught.value.message
+
+
+def test_an_index_with_a_name_is_hidden_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "corp=http://127.0.0.1:1/simple?a=b")
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    put(tmp_path, {"r.txt": "six @ http://127.0.0.1/six-1.zip"})
+
+    with pytest.raises((Unavailable, InvalidRequest)) as caught:
+        run_uv(["pip", "compile", "-q", "--no-cache", "r.txt"], tmp_path, "It cannot be compiled")
+
+    assert "127.0.0.1" not in caught.value.message

@@ -87,7 +87,7 @@ def test_others_in_the_place_of_the_models(tmp_path: Path) -> None:
     assert wanted.constraints == ("numpy<3",)
 
 
-@pytest.mark.parametrize("line", ["--index-url=https://host.example", "-e .", "./x.whl", "@"])
+@pytest.mark.parametrize("line", ["-i https://host.example", "-e .", "./x.whl", "@"])
 def test_an_override_is_no_option(tmp_path: Path, line: str) -> None:
     with pytest.raises(InvalidRequest, match="no requirement"):
         wanted_by(a_model(tmp_path, "six"), [line])

@@ -21,13 +21,15 @@ from headrace.errors import InvalidRequest, Unavailable
 
 _SHOWN_LINES: Final = 25
 _HOST: Final = re.compile(r"://[^\s/`'\")\]]+")
+_LABEL: Final = re.compile(r"^[\w.-]+=(?=[a-z]+:)")
+"""uv lets an index have a name: name=https://…"""
 _NETWORK: Final = re.compile(
     r"dns error|failed to lookup|error sending request|connection refused|network is unreachable"
     r"|tcp connect|timed out|network was disabled|error trying to connect|operation timed out",
     re.IGNORECASE,
 )
 _NOT_PASSED: Final = frozenset(("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "CONDA_PREFIX"))
-_INDEXES: Final = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL")
+_INDEX: Final = re.compile(r"UV_(DEFAULT_|EXTRA_)?INDEX(_URL)?")
 _PIP_SETTINGS: Final = ("find-links", "index-url", "extra-index-url")
 
 
@@ -80,11 +82,11 @@ def uv_environment() -> dict[str, str]:
     links = pip["find-links"]
     if links and "UV_FIND_LINKS" not in variables:
         variables["UV_FIND_LINKS"] = ",".join(links)
-    if not any(name in variables for name in _INDEXES) and not _has_uv_configuration(variables):
+    if not any(map(_INDEX.fullmatch, variables)) and not _has_uv_configuration(variables):
         if pip["index-url"]:
             variables["UV_DEFAULT_INDEX"] = pip["index-url"][-1]
         if pip["extra-index-url"]:
-            variables["UV_INDEX"] = " ".join(pip["extra-index-url"])
+            variables["UV_EXTRA_INDEX_URL"] = " ".join(pip["extra-index-url"])
             # pip takes the best version of all its indexes; uv otherwise that of the first.
             variables.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
     return variables
@@ -136,9 +138,9 @@ def _pip_files() -> list[str]:
 def _cleaned(text: str, variables: Mapping[str, str]) -> str:
     """The end of what uv said, without the hosts of indexes, which may be private."""
     text = _HOST.sub("://…", text)
-    for name in _INDEXES:
-        for url in variables.get(name, "").split():
-            host = urlsplit(url.partition("=")[2] or url).hostname
+    for name in filter(_INDEX.fullmatch, variables):
+        for url in variables[name].split():
+            host = urlsplit(_LABEL.sub("", url)).hostname
             text = text.replace(host, "…") if host else text
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
     return "\n".join(f"  {line}" for line in lines[-_SHOWN_LINES:])

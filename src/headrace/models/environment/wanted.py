@@ -65,7 +65,8 @@ class Wanted:
             for each in sorted(file.rglob("*")) if file.is_dir() else [file]:
                 if each.is_file():
                     state.update(f"{each.relative_to(folder).as_posix()}\0".encode())
-                    state.update(hashlib.sha256(each.read_bytes()).digest())
+                    with each.open("rb") as data:
+                        state.update(hashlib.file_digest(data, "sha256").digest())
         return state.hexdigest()
 
 
