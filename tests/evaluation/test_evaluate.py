@@ -416,3 +416,36 @@ def test_pictures_are_not_needed(
     assert "roc_curve_data.csv" in files(result)
     assert not any(name.endswith(".png") for name in files(result))
     assert caplog.text.count("Matplotlib is not installed") == 1
+
+
+def test_a_model_by_its_uri(cancer: pd.DataFrame, classifier: Any) -> None:
+    options: dict[str, Any] = {
+        "targets": "target",
+        "model_type": "classifier",
+        "evaluator_config": NO_FIGURES,
+    }
+    features = cancer.drop(columns="target")
+    info = headrace.sklearn.log_model(classifier, name="cancer", input_example=features[:2])
+    headrace.flush()
+    result = evaluate(info.model_uri, cancer, **options)
+    assert result.metrics == evaluate(classifier, cancer, **options).metrics
+    headrace.flush()
+    measured = headrace.get_logged_model(info.model_id).metrics
+    assert "roc_auc" in {metric.key for metric in measured}
+
+
+def test_weights_in_a_column_are_no_feature(cancer: pd.DataFrame, classifier: Any) -> None:
+    weights = np.random.default_rng(0).random(len(cancer))
+    options: dict[str, Any] = {"targets": "target", "model_type": "classifier"}
+    given = evaluate(
+        classifier, cancer, evaluator_config={"sample_weights": weights, **NO_FIGURES}, **options
+    )
+    named = evaluate(
+        classifier,
+        cancer.assign(w=weights),
+        evaluator_config={"sample_weights": "w", **NO_FIGURES},
+        **options,
+    )
+    plain = evaluate(classifier, cancer, evaluator_config=NO_FIGURES, **options)
+    assert named.metrics == given.metrics
+    assert named.metrics["log_loss"] != plain.metrics["log_loss"]

@@ -11,12 +11,13 @@ import pytest
 
 import headrace
 from headrace.evaluation.evaluate import evaluate
+from headrace.evaluation.options import Options
 from headrace.evaluation.rows import Roles, rows_of
 from headrace.evaluation.slices import MAX_VALUES, slices_of
 
 
 def found(table: Any, slices: Any) -> dict[str, int]:
-    rows = rows_of(table, Roles())
+    rows = rows_of(table, Roles(), Options())
     return {part.name: int(part.rows.sum()) for part in slices_of(slices, rows)}
 
 

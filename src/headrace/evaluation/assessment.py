@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from headrace.errors import InvalidRequest
 from headrace.evaluation import classification, regression
@@ -25,7 +26,7 @@ MAX_CLASSES_SHOWN: Final = 100
 """A confusion matrix of more classes can be read by nobody, and is left out."""
 
 
-class Assessment(Protocol):
+class Assessment(ABC):
     """Targets and predictions of one type of model, ready to be measured."""
 
     headline: str
@@ -34,23 +35,28 @@ class Assessment(Protocol):
     predictions: Array
     weights: Array | None
 
+    @abstractmethod
     def measure(self) -> Measured:
-        """The metrics of all rows."""
+        """The metrics of all rows, and which cannot be computed."""
 
+    @abstractmethod
     def measure_part(self, rows: Array) -> Measured:
         """The metrics of a slice: the rows where the mask is true."""
 
+    @abstractmethod
     def headline_of(self, predicted: Any, chosen: Array) -> float:
         """The headline metric of other predictions for the rows with these numbers."""
 
+    @abstractmethod
     def tables(self) -> Iterator[tuple[str, Table]]:
         """Tables by name, in order."""
 
+    @abstractmethod
     def figures(self) -> Iterator[tuple[str, Callable[[], Any]]]:
         """By name, functions that draw; Matplotlib is loaded when one is called."""
 
 
-class ClassifierAssessment:
+class ClassifierAssessment(Assessment):
     """A classifier's labels, and its probabilities where it has them."""
 
     headline = "accuracy_score"
@@ -113,7 +119,7 @@ class ClassifierAssessment:
             yield "calibration_curve_plot", lambda: draw.calibration_curve(given)
 
 
-class RegressorAssessment:
+class RegressorAssessment(Assessment):
     """A regressor's numbers."""
 
     headline = "mean_absolute_error"

@@ -45,12 +45,11 @@ def evaluate(  # noqa: PLR0913 - MLflow's signature
 ) -> EvaluationResult:
     """Measure how well a model does, and log it to the active run, or to one of its own.
 
-    `model` is a model's URI, a PyFuncModel, an estimator or other object with `predict`, a
-    function, or None where `predictions` has what it said. `data` is a DataFrame of pandas or
-    Polars, an array, a list of dictionaries, or a data set of `headrace.data`; `targets`, and
-    `predictions` without a model, are columns of it by name, or arrays. With a model, `predictions`
-    names the output to judge among several. `model_type` is "classifier" or "regressor"; None
-    computes `extra_metrics` alone.
+    `model` is a model's URI, a PyFuncModel, an object with `predict`, a function, or None where
+    `predictions` has what it said. `data` is a table of pandas or Polars, an array, a list of
+    dictionaries, or a data set; `targets`, and `predictions` without a model, are columns of it by
+    name, or arrays. With a model, `predictions` names the output to judge among several. Without
+    `model_type` ("classifier" or "regressor") `extra_metrics` alone are computed.
 
     Of Headrace's own: `probabilities` (columns by name, or an array) where the model gives none;
     `slices`, columns by whose values the data is also measured apart, or dictionaries of a `name`
@@ -63,36 +62,20 @@ def evaluate(  # noqa: PLR0913 - MLflow's signature
     """
     options = options_of(model_type, evaluators, evaluator_config)
     wanted = absolute_thresholds(thresholds)
-    metrics = checked_metrics(extra_metrics)
-    makers = checked_functions(custom_artifacts)
+    metrics, makers = checked_metrics(extra_metrics), checked_functions(custom_artifacts)
     _check_calling(model, model_type, env_manager, predictions, metrics)
-    mapped = options.col_mapping
-    rows = rows_of(
-        data,
-        Roles(
-            mapped.get(targets, targets) if isinstance(targets, str) else targets,
-            mapped.get(predictions, predictions) if isinstance(predictions, str) else predictions,
-            feature_names,
-            dataset_path,
-            model is not None,
-            probabilities,
-            options.sample_weights,
-        ),
-    )
-    if rows.targets is None and model_type is not None:
-        raise InvalidRequest(
-            "'targets' is missing: expected the name of a column of the data, or an array."
-        )
+    has_model = model is not None
+    roles = Roles(targets, predictions, feature_names, dataset_path, has_model, probabilities)
+    rows = rows_of(data, roles, options)
     parts = slices_of(slices, rows)
-    subject = None if model is None else subject_of(model, model_config, inference_params, trust)
+    subject = subject_of(model, model_config, inference_params, trust) if has_model else None
     said = _predicted(subject, rows)
-    assessment = _assessed(model_type, subject, rows, said, options)
+    assessment = _assessed(subject, rows, said, options)
     of_model = _model_id(model_id, subject)
     with run_of_evaluation() as run_id:
         report = Report(run_id, options.metric_prefix, options.figures)
         evaluation = Evaluation(rows, options, report, assessment, subject)
-        evaluation.measure(metrics, said)
-        evaluation.measure_slices(parts)
+        evaluation.measure(metrics, said, parts)
         evaluation.make_files(makers)
         return evaluation.conclude(wanted, of_model)
 
@@ -133,11 +116,11 @@ def _predicted(subject: Subject | None, rows: Rows) -> Any:
 
 
 def _assessed(
-    model_type: str | None, subject: Subject | None, rows: Rows, said: Any, options: Options
+    subject: Subject | None, rows: Rows, said: Any, options: Options
 ) -> Assessment | None:
-    if model_type is None:
+    if options.model_type is None:
         return None
-    if model_type == "regressor":
+    if options.model_type == "regressor":
         return regressor_assessment(rows, said)
     given, classes = rows.probabilities, None
     if given is None and subject is not None:

@@ -53,8 +53,10 @@ class Evaluation:
         self.sliced = SliceMetrics({}, {}, set(), {})
         self.given = own_metrics.Given(rows, None, options, {})
 
-    def measure(self, metrics: list[own_metrics.EvaluationMetric], said: Any) -> None:
-        """The metrics of all rows: the usual ones, the estimator's own score, the user's."""
+    def measure(
+        self, metrics: list[own_metrics.EvaluationMetric], said: Any, parts: list[Slice]
+    ) -> None:
+        """The usual metrics, the estimator's own score, the user's; then those of each slice."""
         if self.assessment is not None:
             self.measured.add(self.assessment.measure())
             said = self.assessment.predictions
@@ -62,6 +64,10 @@ class Evaluation:
         self.given.predictions = said
         self.given.metrics = dict(self.measured.values)
         self.measured.add(own_metrics.measure(metrics, self.given))
+        if parts and self.assessment is not None:
+            self.sliced = measure_slices(
+                parts, self.assessment, self.measured.values, self.options.min_slice_rows
+            )
 
     def _score(self) -> None:
         if self.subject is None:
@@ -74,13 +80,6 @@ class Evaluation:
             return
         if score is not None:
             self.measured.values["score"] = score
-
-    def measure_slices(self, parts: list[Slice]) -> None:
-        """The metrics of each slice."""
-        if parts and self.assessment is not None:
-            self.sliced = measure_slices(
-                parts, self.assessment, self.measured.values, self.options.min_slice_rows
-            )
 
     def make_files(self, makers: list[Callable[..., Any]]) -> None:
         """Tables and pictures, then what the user's functions make."""

@@ -18,11 +18,12 @@ _SHAP: Final = ("log_model_explainability", "log_explainer", "explainability_")
 
 @dataclass(frozen=True)
 class Options:
-    """The entries of `evaluator_config` that are known; `others` is for metrics of the user.
+    """The type of model, and what `evaluator_config` says; `others` is for metrics of the user.
 
     `calibration_n_bins` and `min_slice_rows` are counts; slices with fewer rows count as small.
     """
 
+    model_type: str | None = None
     label_list: Any = None
     pos_label: Any = None
     average: str = "weighted"
@@ -35,6 +36,10 @@ class Options:
     permutation_importance: bool = False
     figures: bool = True
     others: Mapping[str, Any] = field(default_factory=dict)
+
+    def column(self, given: Any) -> Any:
+        """What `col_mapping` calls a column; everything else as it is."""
+        return self.col_mapping.get(given, given) if isinstance(given, str) else given
 
     def __post_init__(self) -> None:
         if self.average not in AVERAGES:
@@ -74,12 +79,12 @@ def options_of(
     for name in _EVALUATORS:
         if isinstance(flat.get(name), Mapping):
             flat |= flat.pop(name)
-    known = {entry.name for entry in fields(Options)} - {"others"}
+    known = {entry.name for entry in fields(Options)} - {"model_type", "others"}
     others = {k: v for k, v in flat.items() if k not in known and not k.startswith(_SHAP)}
     given = {k: v for k, v in flat.items() if k in known and v is not None}
     if not isinstance(given.get("metric_prefix", ""), str):
         _refuse("metric_prefix", given["metric_prefix"], "a text")
-    return Options(**given, others=others)
+    return Options(model_type, **given, others=others)
 
 
 def _refuse(name: str, value: Any, expected: str) -> None:

@@ -14,6 +14,8 @@ from headrace.evaluation.values import array_of, column, numbers
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from headrace.evaluation.options import Options
+
     Array = NDArray[Any]
 
 
@@ -87,7 +89,6 @@ class Roles:
     dataset_path: str | None = None
     has_model: bool = True
     probabilities: Any = None
-    weights: Any = None
 
 
 def is_frame(value: Any) -> bool:
@@ -95,13 +96,22 @@ def is_frame(value: Any) -> bool:
     return _is_a(value, "pandas") or _is_a(value, "polars")
 
 
-def rows_of(data: Any, roles: Roles) -> Rows:
+def rows_of(data: Any, roles: Roles, options: Options) -> Rows:
     """The data in whatever form, checked. InvalidRequest."""
     if data is None:
         raise InvalidRequest("'data' is missing: expected a DataFrame, an array, or a data set.")
     given = data if hasattr(data, "digest") and hasattr(data, "source") else None
     if given is not None:
         data, roles = _taken_from(given, roles)
+    roles = replace(
+        roles,
+        targets=options.column(roles.targets),
+        predictions=options.column(roles.predictions),
+    )
+    if roles.targets is None and options.model_type is not None:
+        raise InvalidRequest(
+            "'targets' is missing: expected the name of a column of the data, or an array."
+        )
     table = _table(data)
     if len(table) == 0:
         raise InvalidRequest("'data' has no rows: there is nothing to evaluate on.")
@@ -118,9 +128,9 @@ def rows_of(data: Any, roles: Roles) -> Rows:
             predictions = _named(table, predictions_name, "predictions")
             names.append(predictions_name)
     weights = None
-    if roles.weights is not None:
-        weights = _weights(table, roles.weights)
-        names += [roles.weights] if isinstance(roles.weights, str) else []
+    if options.sample_weights is not None:
+        weights = _weights(table, options.sample_weights)
+        names += [options.sample_weights] if isinstance(options.sample_weights, str) else []
     probabilities, probability_names = _probabilities(table, roles.probabilities)
     names += probability_names
     features, feature_names = _features(table, names, roles.feature_names)
