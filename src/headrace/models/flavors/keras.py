@@ -82,6 +82,8 @@ class KerasFlavor(Flavor):
         """
         options = dict(load_model_kwargs or {})
         custom = {**(options.pop("custom_objects", None) or {}), **(custom_objects or {})}
+        if "loader_module" in facts:  # for `pyfunc`, which does not train
+            options.setdefault("compile", False)
         return _load(folder, facts, custom, options)
 
     def predictor(
@@ -200,7 +202,7 @@ def _load(
     if name.endswith(".keras"):
         data = folder.read(name)
         try:
-            check_archive(data, custom)
+            check_archive(data, custom, is_compiled=bool(options.get("compile", True)))
         except UnsafeArchive as error:
             folder.require_trust(name, f"a Keras model that is not plain ({error})")
             options["safe_mode"] = False

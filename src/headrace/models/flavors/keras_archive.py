@@ -30,8 +30,9 @@ _REFUSED: Final = frozenset(
     {
         # They hold code, or models of other libraries, which hold code.
         *("Lambda", "TorchModuleWrapper", "FlaxLayer", "JaxLayer", "NnxLayer", "TFSMLayer"),
-        # They are trained in ways that the archive would choose.
-        "Callback",
+        # They call functions, which no plain model hands to a layer.
+        *("AssociativeScan", "Cond", "ForiLoop", "JVP", "Map", "Scan", "Switch", "VectorizedMap"),
+        "WhileLoop",
     }
 )
 _FUNCTIONS: Final = ("activations", "losses", "metrics")
@@ -51,10 +52,11 @@ class UnsafeArchive(ValueError):
     """Loading this could run code, or read files that are not its own."""
 
 
-def check_archive(data: bytes, custom: Collection[str] = ()) -> None:
+def check_archive(data: bytes, custom: Collection[str] = (), *, is_compiled: bool = True) -> None:
     """Raise UnsafeArchive unless Keras can load these bytes without running code of theirs.
 
     `custom` are names of classes and functions that the caller brings: the archive may use them.
+    What the archive says of training does not count where the model is not compiled.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -65,6 +67,8 @@ def check_archive(data: bytes, custom: Collection[str] = ()) -> None:
         raise UnsafeArchive(f"it is no archive of Keras: {error}") from None
     except (ValueError, RecursionError) as error:
         raise UnsafeArchive(f"its {CONFIG} cannot be read: {error}") from error
+    if not is_compiled and isinstance(config, dict):
+        config.pop("compile_config", None)
     _check(config, frozenset(custom), 0)
     _check_weights(weights)
 
@@ -112,7 +116,9 @@ def _check_object(entry: dict[str, Any], custom: frozenset[str]) -> None:
     if name == "function":
         _check_function(entry.get("config"), module, registered, custom)
         return
-    if name in custom and registered in (None, name, *custom):
+    if name in custom and (
+        registered in (None, name, *custom) or str(registered).endswith(f">{name}")
+    ):
         return
     known = isinstance(module, str) and _MODULE.fullmatch(module) and name in _classes()
     if not known and not (module is None and name in _classes() and registered is None):

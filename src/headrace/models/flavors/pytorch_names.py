@@ -10,7 +10,9 @@ from typing import Any, Final
 
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,511}", re.ASCII)
 _DOTTED: Final = re.compile(r"[A-Za-z0-9_]{1,256}(\.[A-Za-z0-9_]{1,256}){0,63}", re.ASCII)
-_ATEN: Final = re.compile(r"torch\.ops\.aten\.([a-z_][a-z0-9_]*)\.([A-Za-z0-9_]+)", re.ASCII)
+_ATEN: Final = re.compile(
+    r"torch\.ops\.aten\.([a-z_][a-z0-9_]*)\.[A-Za-z0-9][A-Za-z0-9_]*", re.ASCII
+)
 _SYMBOLIC_OPERATORS: Final = frozenset(
     {
         *(
@@ -68,6 +70,12 @@ _FUNCTIONS: Final = frozenset(
         *("Identity", "IntTrueDiv", "IsNonOverlappingAndDenseIndicator", "LShift", "Mod"),
         *("ModularIndexing", "PowByNatural", "PythonMod", "RShift", "RoundDecimal", "RoundToInt"),
         *("ToFloat", "TruncToFloat", "TruncToInt", "Where"),
+    }
+)
+_ASSUMPTIONS: Final = frozenset(
+    {
+        *("commutative", "evaluate", "finite", "integer", "negative", "nonnegative", "nonzero"),
+        *("positive", "precision", "real", "zero"),
     }
 )
 _CONSTANTS: Final = frozenset({"true", "false"})
@@ -141,8 +149,9 @@ def _is_call(node: ast.Call) -> bool:
         if not _is_quoted(node.func.id, given[0].value):
             return False
         given = given[1:]
-    assumed = [each.value for each in node.keywords]
-    return all(_is_formula(each) for each in (*given, *assumed))
+    if any(each.arg not in _ASSUMPTIONS for each in node.keywords):
+        return False
+    return all(_is_formula(each) for each in (*given, *(each.value for each in node.keywords)))
 
 
 def _is_quoted(function: str, value: Any) -> bool:
