@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import builtins
 import importlib
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -91,6 +92,8 @@ def type_of(node: Node) -> Any:
     module, name = name_of(node)
     if module == "builtins" and name in skops_names.PLAIN_TYPES:
         return getattr(builtins, name)
+    if (module, name) == ("collections", "OrderedDict"):
+        return OrderedDict
     return _number_type(module, name)
 
 

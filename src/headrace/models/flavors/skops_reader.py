@@ -16,6 +16,7 @@ import functools
 import io
 import json
 import zipfile
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final
@@ -119,10 +120,8 @@ class SkopsFile:
         return found
 
     def _default_dict(self, node: Node) -> Any:
-        from collections import defaultdict
-
         factory = self._make(node["content"]["default_factory"])
-        if factory not in (None, bool, dict, float, int, list, set, str, tuple):
+        if factory not in (None, OrderedDict, bool, dict, float, int, list, set, str, tuple):
             raise ValueError("the values of a dictionary are made by something unknown")
         return defaultdict(factory, self._make(node["content"]["main"]))
 

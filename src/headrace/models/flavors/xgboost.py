@@ -64,6 +64,8 @@ class XgboostFlavor(Flavor):
         name = facts.get("data") or "model.xgb"
         model = class_named(folder, facts.get("model_class") or BOOSTER, "xgboost", CLASSES)()
         data = folder.read(str(name))
+        if not data:  # which XGBoost ends the process for
+            raise InvalidModel(f"'{name}' is empty; it should be a model of XGBoost.")
         try:
             model.load_model(bytearray(data))
         # XGBoost's own errors are of its own class, which is not imported here; JSON's are others.
