@@ -13,6 +13,7 @@ import importlib.util
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from threading import Lock
@@ -43,6 +44,11 @@ def is_mlflow_installed() -> bool:
     loaded = sys.modules.get(MLFLOW)
     if loaded is not None:
         return not isinstance(loaded, _Module)
+    return _is_on(tuple(sys.path))
+
+
+@lru_cache(maxsize=4)  # it is asked before every prediction
+def _is_on(_path: tuple[str, ...]) -> bool:
     return PathFinder.find_spec(MLFLOW) is not None
 
 

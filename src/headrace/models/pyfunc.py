@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from headrace.errors import InvalidRequest
@@ -86,6 +88,10 @@ class PyFuncModel:
         """The object of the model's own library."""
         return self.native
 
+    @cached_property
+    def _form(self) -> Any:
+        return self.input_example
+
     def _enforced(
         self, data: Any, params: Mapping[str, Any] | None
     ) -> tuple[Any, Mapping[str, Any] | None]:
@@ -100,7 +106,7 @@ class PyFuncModel:
         if signature.inputs is not None and not self.metadata.is_signature_from_type_hint:
             data = enforce_input(data, signature)
             if self.metadata.type_hint_from_example:
-                data = in_form_of(data, self.input_example)
+                data = in_form_of(data, self._form)
         return data, params
 
     def __repr__(self) -> str:
@@ -118,3 +124,36 @@ class PyFuncModel:
         return isinstance(other, PyFuncModel) and self.metadata == other.metadata
 
     __hash__ = None  # type: ignore[assignment]  # its description can change
+
+
+def add_to_model(
+    model: Model,
+    loader_module: str,
+    data: str | None = None,
+    code: str | None = None,
+    conda_env: str | None = None,
+    python_env: str | None = None,
+    model_config: Mapping[str, Any] | None = None,
+    model_code_path: str | None = None,
+    **kwargs: Any,
+) -> Model:
+    """Say in a model's description how `python_function` loads it.
+
+    For packages that write model folders by themselves. Paths are relative to the folder; `kwargs`
+    are further facts.
+    """
+    env = {"conda": conda_env, "virtualenv": python_env}
+    entry = {
+        **kwargs,
+        "code": code,
+        "data": data,
+        "env": {kind: file for kind, file in env.items() if file},
+        "config": dict(model_config or {}),
+        "model_code_path": model_code_path,
+    }
+    return model.add_flavor(
+        PYFUNC,
+        loader_module=loader_module,
+        python_version=".".join(str(part) for part in sys.version_info[:3]),
+        **{name: value for name, value in entry.items() if value or name in kwargs},
+    )

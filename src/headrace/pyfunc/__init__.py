@@ -9,9 +9,10 @@ from typing import Any
 from headrace.client.model_artifacts import fetched_artifacts
 from headrace.client.model_loading import load_pyfunc as _load
 from headrace.client.model_logging import log_model as _log
+from headrace.client.model_requirements import get_model_dependencies
 from headrace.models.model import ModelInfo
 from headrace.models.model_config import config_of
-from headrace.models.pyfunc import PyFuncModel
+from headrace.models.pyfunc import PyFuncModel, add_to_model
 from headrace.models.python_model import PythonModel, PythonModelContext
 from headrace.models.saving import given, request_for
 from headrace.models.saving import save_model as _save
@@ -21,6 +22,8 @@ __all__ = [
     "PyFuncModel",
     "PythonModel",
     "PythonModelContext",
+    "add_to_model",
+    "get_model_dependencies",
     "load_model",
     "log_model",
     "model",
@@ -117,4 +120,6 @@ def _options(arguments: dict[str, Any]) -> dict[str, Any]:
     found = given(arguments, *_OWN)
     found["artifacts"] = fetched_artifacts(found["artifacts"])
     found["model_config"] = config_of(found["model_config"]) or None
+    if found.get("prompts") is not None:
+        found["prompts"] = [str(getattr(prompt, "uri", prompt)) for prompt in found["prompts"]]
     return found
