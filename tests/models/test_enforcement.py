@@ -162,6 +162,12 @@ def test_an_optional_column_of_integers_may_have_gaps(values: Any) -> None:
     assert found["a"].tolist() == [1, pd.NA]
 
 
+@pytest.mark.parametrize("values", [[1.5, None], [2.0**60, None], [1.5, 2.0]])
+def test_gaps_do_not_excuse_fractions(values: Any) -> None:
+    with pytest.raises(InvalidRequest, match="column 'a' must be long"):
+        enforce_input(pd.DataFrame({"a": values}), columns(a_="long"))
+
+
 def test_a_column_named_twice_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="twice"):
         enforce_input(pd.DataFrame([[1, 2]], columns=["a", "a"]), columns(a="long"))
@@ -198,6 +204,11 @@ def test_lists_arrays_and_scalars_are_one_column() -> None:
 def test_what_makes_no_table_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="dict could not"):
         enforce_input({"a": [1, 2], "b": [1]}, columns(a="long", b="long"))
+
+
+def test_rows_of_different_lengths_are_refused() -> None:
+    with pytest.raises(InvalidRequest, match="differ in length"):
+        enforce_input([[1, 2], [1]], ModelSignature(Schema([ColSpec("long"), ColSpec("long")])))
 
 
 def test_big_integers_keep_all_their_digits_beside_gaps() -> None:

@@ -172,7 +172,9 @@ def test_an_example_is_checked_against_a_signature() -> None:
         ({"type": "json_object"}, "[" * 100_000, "no JSON"),
         ({"type": "pickle"}, "1", "unknown type: 'pickle'"),
         ({"type": "dataframe"}, "[1]", "no 'data'"),
-        ({"type": "dataframe"}, '{"data": [[1]], "columns": ["a", "b"]}', "no table"),
+        ({"type": "dataframe"}, '{"data": [[1]], "columns": ["a", "b"]}', "1 values for 2 columns"),
+        ({"type": "dataframe"}, '{"data": 1}', "is no list"),
+        ({"type": "dataframe"}, '{"data": [[1]], "columns": 1}', "no table"),
         ({"type": "ndarray"}, '["x"]', "no array of float64"),
         ({"type": "sparse_matrix_csr"}, '{"data": []}', "no 'indices'"),
         (

@@ -158,6 +158,7 @@ def test_signatures_from_type_hints_take_inputs_as_they_are() -> None:
             "Row 1 .* 2 values for 1",
         ),
         ('{"dataframe_split": {"columns": ["a"], "data": [1]}}', "Row 0 .* a number for 1"),
+        ('{"dataframe_split": {"data": [[1], [1, 2]]}}', "Row 1 .* 2 values for 1"),
         ('{"dataframe_split": {"columns": 1, "data": [[1]]}}', "makes no table"),
         (
             '{"dataframe_split": {"columns": ["a"], "data": [[1]], "index": [1, 2]}}',

@@ -156,6 +156,8 @@ def _table_of_list(data: list[Any], schema: Schema) -> pd.DataFrame:
     is_one_column = not schema.has_input_names() and len(kinds) == 1
     if is_one_column and (not data or not isinstance(kinds[0], DataType)):
         return pd.DataFrame({0: pd.Series(data, dtype=object)})
+    if len({len(row) if isinstance(row, list) else None for row in data}) > 1:
+        raise InvalidRequest("The input does not fit the signature: its rows differ in length.")
     frame = pd.DataFrame(data)
     if schema.has_input_names() and all(isinstance(row, dict) for row in data):
         for name in frame.columns.intersection(_integers(schema)):

@@ -26,7 +26,12 @@ from headrace.models.data_kinds import (
 from headrace.models.infer_params import infer_params
 from headrace.models.infer_schema import plain
 from headrace.models.json_values import frame_to_split, to_json_text, to_json_value
-from headrace.models.payload import decode_frame, decode_inputs, is_for_language_model
+from headrace.models.payload import (
+    check_rows,
+    decode_frame,
+    decode_inputs,
+    is_for_language_model,
+)
 from headrace.models.polars_tables import pandas_library, to_pandas
 from headrace.models.schema import Schema
 from headrace.models.signature import ModelSignature
@@ -204,6 +209,9 @@ def _member(value: Any, key: str) -> Any:
 def _table(value: Any, schema: Schema | None) -> Any:
     pandas = pandas_library()
     rows = _member(value, "data")
+    if not isinstance(rows, list):
+        raise InvalidRequest("The input example makes no table: its 'data' is no list.")
+    check_rows(rows, value.get("columns"), "the input example")
     try:
         frame = pandas.DataFrame(rows, columns=value.get("columns"))
     except (TypeError, ValueError) as error:

@@ -133,13 +133,7 @@ def _split(value: Any, schema: Schema | None) -> pd.DataFrame:
             f"'dataframe_split' has {_listed(strangers)}; 'columns', 'data' and 'index' are known."
         )
     columns, rows, index = value.get("columns"), value["data"], value.get("index")
-    width = len(columns) if isinstance(columns, list) else None
-    for place, row in enumerate(rows if width is not None else ()):
-        if not isinstance(row, list) or len(row) != width:
-            found = f"{len(row)} values" if isinstance(row, list) else _kind(row)
-            raise InvalidRequest(
-                f"Row {place} of 'dataframe_split' has {found} for {width} columns."
-            )
+    check_rows(rows, columns, "'dataframe_split'")
     if isinstance(index, list) and len(index) != len(rows):
         raise InvalidRequest(
             f"The 'index' of 'dataframe_split' has {len(index)} values for {len(rows)} rows."
@@ -149,6 +143,18 @@ def _split(value: Any, schema: Schema | None) -> pd.DataFrame:
     except (TypeError, ValueError) as error:
         raise InvalidRequest(f"'dataframe_split' makes no table: {error}.") from None
     return frame if schema is None else decode_frame(frame, schema)
+
+
+def check_rows(rows: list[Any], columns: Any, what: str) -> None:
+    """Raise InvalidRequest for a row that is not as wide as the columns, or as the first row."""
+    first = next((row for row in rows if isinstance(row, list)), None)
+    names = columns if isinstance(columns, list) else first
+    if names is None:
+        return
+    for place, row in enumerate(rows):
+        if not isinstance(row, list) or len(row) != len(names):
+            found = f"{len(row)} values" if isinstance(row, list) else _kind(row)
+            raise InvalidRequest(f"Row {place} of {what} has {found} for {len(names)} columns.")
 
 
 def _records(value: Any, schema: Schema | None) -> pd.DataFrame:
