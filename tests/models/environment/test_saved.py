@@ -61,6 +61,16 @@ def test_what_can_be_imported_is_not_looked_into() -> None:
     assert modules_in_functions({"a": 1}) == set()
 
 
+def test_what_a_function_holds_on_to() -> None:
+    made = in_main(
+        "def make(tool):\n    def use():\n        return tool()\n    return use\n"
+        "def tool():\n    import by_tool\n"
+        "use = make(tool)\ndel tool"
+    )
+
+    assert modules_in_functions(made["use"]) == {"by_tool"}
+
+
 def test_a_function_that_names_itself() -> None:
     function = in_main("def f(n):\n    import by_f\n    return f(n - 1)")["f"]
 

@@ -35,8 +35,10 @@ def test_all_of_the_package_is_in_it(tmp_path: Path) -> None:
 
     with zipfile.ZipFile(write_wheel(tmp_path)) as archive:
         names = set(archive.namelist())
+        times = {entry.date_time for entry in archive.infolist()}
         record = archive.read(f"headrace-{VERSION}.dist-info/RECORD").decode()
 
+    assert times == {(1980, 1, 1, 0, 0, 0)}
     about = {name for name in names if ".dist-info/" in name}
     assert names - about == expected
     assert {name.rpartition("/")[2] for name in about} == {
