@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from headrace.protocol import experiments, runs
+from headrace.protocol.logged_models import OrderBy, SearchLoggedModels
+from headrace.protocol.registered_models import AliasRef
 from tests.cli.conftest import Headrace
 from tests.cli.databases import opened
 from tests.fixtures.child_process import unused_port
@@ -38,7 +40,17 @@ def test_the_demo_shows_what_it_tracked(tmp_path: Path) -> None:
         best = store.runs.search(
             runs.SearchRuns([found.experiment_id], filter="metrics.accuracy > 0.95")
         ).runs
-    assert len(tracked) == 8
+        request = SearchLoggedModels(
+            [found.experiment_id], order_by=[OrderBy("metrics.accuracy", False)]
+        )
+        models = store.logged_models.search(request).models
+        champion = store.registered_models.get_by_alias(AliasRef("digits", "champion"))
+    assert len(tracked) == 9
+    assert [model.info.status for model in models] == ["LOGGED_MODEL_READY"] * 6
+    assert champion.model_version.model_id == models[0].info.model_id
+    judged = {metric.key for metric in models[0].data.metrics}
+    assert {"accuracy", "accuracy_score"} <= judged
+    assert "good enough" in done.stdout
     assert all(run.info.status == "FINISHED" for run in tracked)
     parents = {
         tag.value for run in tracked for tag in run.data.tags if tag.key == runs.PARENT_RUN_TAG

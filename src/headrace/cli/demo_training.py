@@ -1,7 +1,8 @@
 """The program that `headrace demo` trains with: `python -m headrace.cli.demo_training URL`.
 
 It learns to read handwritten digits (1,797 images of 8 by 8 points, which come with scikit-learn)
-with two kinds of models and a few settings of each, and tracks every one as a run.
+with two kinds of models and a few settings of each, and tracks every one as a run. The best model
+is registered, loaded again and evaluated (`demo_models.py`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 
 import click
 
+from headrace.cli import demo_models
 from headrace.cli.runs import print_runs
 from headrace.client import fluent
 from headrace.client.active import start_run
@@ -65,6 +67,7 @@ def main(address: str) -> None:
         with start_run(run_name=family, tags={"role": "sweep"}):
             for trial in trials:
                 train(family, trial, data, session)
+    demo_models.judge(data.test_x, data.test_y, session)
     fluent.flush()
     show(address, experiment.experiment_id, session)
 
@@ -102,6 +105,7 @@ def train(family: str, trial: Mapping[str, float], data: Data, session: str) -> 
                 step=epoch,
             )
         log_mistakes(model, data)
+        demo_models.keep(model, data.test_x[:3], session, EPOCHS - 1)
     click.echo(f"  {name:<28} {'#' * round(accuracy * 30):<30} {accuracy:.3f}")
 
 
@@ -182,6 +186,7 @@ def next_steps(address: str, run_id: str) -> Iterator[str]:
     yield f"{headrace} runs show {run_id}"
     yield f"{headrace} artifacts download {run_id} confusion.txt"
     yield f"{headrace} experiments export {EXPERIMENT} -o digits.csv"
+    yield f"{headrace} trust verify {demo_models.URI}"
 
 
 def program() -> str:
