@@ -192,6 +192,16 @@ def test_what_becomes_a_table(data: Any, rows: list[dict[str, Any]]) -> None:
     assert found.to_dict("records") == rows
 
 
+@pytest.mark.parametrize("rows", [np.array([[1.0, 2.0]]), [[1.0, 2.0]]], ids=["array", "lists"])
+def test_what_has_no_names_goes_by_its_place(rows: Any) -> None:
+    found = enforce_input(rows, columns(b=DataType.double, a=DataType.double))
+    assert found.to_dict("records") == [{"b": 1.0, "a": 2.0}]
+    with pytest.raises(InvalidRequest, match="lacks the required column"):
+        enforce_input(rows, columns(a=DataType.double, b=DataType.double, c_=DataType.double))
+    with pytest.raises(InvalidRequest, match="lacks the required column"):
+        enforce_input(pd.DataFrame(rows), columns(a=DataType.double, b=DataType.double))
+
+
 def test_lists_arrays_and_scalars_are_one_column() -> None:
     for data in ([1.5, 2.5], np.array([1.5, 2.5]), pd.Series([1.5, 2.5]), pl.Series([1.5, 2.5])):
         found = enforce_input(data, ModelSignature(Schema([ColSpec("double")])))

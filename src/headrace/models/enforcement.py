@@ -59,8 +59,21 @@ def enforce_schema(data: Any, schema: Schema) -> Any:
         data = data.to_frame()
     if schema.is_tensor_spec():
         return enforce_tensors(data, schema)
-    frame = data if is_pandas_frame(data) else _table(plain(data), schema)
+    frame = data if is_pandas_frame(data) else _by_place(_table(plain(data), schema), schema)
     return enforce_columns(frame, schema)
+
+
+def _by_place(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """An array's columns have no names: where there are as many as in the schema, they get those.
+
+    MLflow refuses such arrays, though scikit-learn and all like it take them.
+    """
+    import pandas as pd
+
+    has_names = not isinstance(frame.columns, pd.RangeIndex)
+    if has_names or not schema.has_input_names() or len(frame.columns) != len(schema):
+        return frame
+    return frame.set_axis(schema.input_names(), axis=1)
 
 
 def allows_anything(schema: Schema) -> bool:
