@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from headrace.artifacts import transfer
 from headrace.artifacts.open import ArtifactPlace, local_path
@@ -80,9 +80,11 @@ def infer_pip_requirements(
     model_uri: str | Path,
     flavor: str,
     fallback: list[str] | None = None,
-    timeout: float | None = None,  # noqa: ARG001 - MLflow's; nothing here takes long
-    extra_env_vars: dict[str, str] | None = None,  # noqa: ARG001 - MLflow's; no process is started
-    **_uv: Any,
+    timeout: float | None = None,  # noqa: ARG001 - MLflow's signature; nothing here takes long
+    extra_env_vars: dict[str, str] | None = None,  # noqa: ARG001 - MLflow's signature; no process
+    uv_project_dir: str | Path | None = None,  # noqa: ARG001 - MLflow's signature; no lock is asked
+    uv_groups: list[str] | None = None,  # noqa: ARG001 - MLflow's signature
+    uv_extras: list[str] | None = None,  # noqa: ARG001 - MLflow's signature
 ) -> list[str]:
     """Pinned requirements of a saved model (MLflow's name and arguments), without MLflow's line.
 
