@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -130,6 +131,7 @@ def test_the_names_are_there_as_long_as_anybody_needs_them() -> None:
         with mlflow_names():
             import mlflow.pyfunc
         assert mlflow.pyfunc.PythonModel is pyfunc.PythonModel
+        assert mlflow.__version__ == "3.17.2"
         assert importlib.util.find_spec("mlflow.tracking") is not None
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("mlflow")
@@ -168,7 +170,9 @@ def test_two_models_bring_modules_of_one_name(tmp_path: Path) -> None:
     assert pyfunc.load_model(str(tmp_path / "m-first")).predict(1) == "first"
 
 
-def test_modules_of_ones_own_are_found_and_shipped(tmp_path: Path) -> None:
+def test_modules_of_ones_own_are_found_and_shipped(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     write(tmp_path / "src" / "mathematics" / "__init__.py", "")
     write(tmp_path / "src" / "mathematics" / "sums.py", "import assistant\nplus = assistant.PLUS\n")
     write(tmp_path / "src" / "assistant.py", "import yaml\nPLUS = 5\n")
@@ -178,7 +182,11 @@ def test_modules_of_ones_own_are_found_and_shipped(tmp_path: Path) -> None:
         "from mathematics import sums\nfrom headrace.models import set_model\n"
         "set_model(lambda data: data + sums.plus)\n",
     )
-    pyfunc.save_model(tmp_path / "m", python_model=script, infer_code_paths=True)
+    with caplog.at_level(logging.WARNING, "headrace"):
+        pyfunc.save_model(tmp_path / "m", python_model=script, infer_code_paths=True)
+        assert "do not go with it" not in caplog.text
+        pyfunc.save_model(tmp_path / "without", python_model=script)
+        assert "do not go with it: mathematics." in caplog.text
     code = tmp_path / "m" / "code"
     assert {each.relative_to(code).as_posix() for each in code.rglob("*.py")} == {
         "mathematics/__init__.py",

@@ -21,7 +21,7 @@ from headrace.models.flavors.python_function_artifacts import (
     open_artifacts,
     take_artifacts,
 )
-from headrace.models.flavors.python_function_code import local_code
+from headrace.models.flavors.python_function_code import local_code, warn_of_missing_code
 from headrace.models.flavors.python_function_loaders import load_by_module
 from headrace.models.flavors.python_function_predict import (
     LoadedPythonModel,
@@ -79,7 +79,10 @@ class PythonFunctionFlavor(Flavor):
             saved = _save_for_loader(loader_module, data_path, target, streamable)
         else:
             saved = _save_model(model, target, artifacts_of(artifacts or {}), streamable)
-        return _with_local_code(saved, target) if infer_code_paths else saved
+        if infer_code_paths:
+            return _with_local_code(saved, target)
+        warn_of_missing_code(saved.modules, target.code_paths)
+        return saved
 
     def load(self, folder: VerifiedFolder, facts: Mapping[str, Any]) -> Any:
         """See Flavor. A LoadedPythonModel, or what a loader module has made."""

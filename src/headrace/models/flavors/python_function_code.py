@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterable
 from importlib.machinery import PathFinder
 from pathlib import Path
+from typing import Final
 
 from headrace.models.environment.imports import modules_imported_by
 from headrace.models.environment.owners import owners_of
+
+_log: Final = logging.getLogger("headrace")
 
 
 def local_code(modules: Iterable[str]) -> list[Path]:
@@ -24,6 +28,20 @@ def local_code(modules: Iterable[str]) -> list[Path]:
             found[name] = path
             waiting |= {each.partition(".")[0] for each in modules_imported_by([path])}
     return [found[name] for name in sorted(found)]
+
+
+def warn_of_missing_code(modules: Iterable[str], shipped: Iterable[Path]) -> None:
+    """Say which modules of the user's own a model needs and does not bring along."""
+    brought = {path.resolve().stem for path in shipped}
+    named = {name.partition(".")[0] for name in modules} - brought
+    missing = sorted(name for name in named if _local(name) is not None)
+    if missing:
+        _log.warning(
+            "The model needs modules of your own, which do not go with it: %s. Ship them by "
+            "code_paths, or all that are found with infer_code_paths=True; without them it loads "
+            "only where they are.",
+            ", ".join(missing),
+        )
 
 
 def _local(name: str) -> Path | None:
