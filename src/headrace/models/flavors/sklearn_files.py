@@ -28,6 +28,7 @@ PICKLE: Final = "pickle"
 FORMATS: Final = (SKOPS, CLOUDPICKLE, PICKLE)
 SKOPS_FILE: Final = "model.skops"
 PICKLE_FILE: Final = "model.pkl"
+_NAMED: Final = 8
 _NOT_LISTED: Final = "not on the list of types that are known to run no code"
 
 
@@ -171,9 +172,11 @@ def _read_skops(folder: VerifiedFolder, name: str) -> Any:
     """By our own reader where all is on its list; by skops where the folder is trusted."""
     data = folder.read(name)
     file = SkopsFile(data, name)
-    for each in file.unreviewed:
-        folder.require_trust(f"{each} in {name}", _NOT_LISTED)
-    if not file.unreviewed:
+    unknown = file.unreviewed
+    if unknown:
+        listed = ", ".join(unknown[:_NAMED]) + (" and others" if len(unknown) > _NAMED else "")
+        folder.require_trust(f"{listed} in {name}", _NOT_LISTED)
+    else:
         try:
             return file.load()
         except NeedsTrust as reason:
