@@ -202,6 +202,11 @@ def test_what_has_no_names_goes_by_its_place(rows: Any) -> None:
         enforce_input(pd.DataFrame(rows), columns(a=DataType.double, b=DataType.double))
 
 
+def test_a_list_of_texts_in_a_dictionary_is_one_rows_value_as_mlflow_has_it() -> None:
+    found = enforce_input({"a": 1, "b": ["x", "y"]}, columns(a="long", b="string"))
+    assert found.to_dict("records") == [{"a": 1, "b": ["x", "y"]}]
+
+
 def test_lists_arrays_and_scalars_are_one_column() -> None:
     for data in ([1.5, 2.5], np.array([1.5, 2.5]), pd.Series([1.5, 2.5]), pl.Series([1.5, 2.5])):
         found = enforce_input(data, ModelSignature(Schema([ColSpec("double")])))
