@@ -165,7 +165,7 @@ class GenAIModel(Engine):
         counts: dict[int, int] = {}
         while not generator.is_done():
             if sampling.frequency_penalty or sampling.presence_penalty:
-                _penalize(generator, counts, sampling)
+                penalize(generator, counts, sampling)
             generator.generate_next_token()
             token = int(generator.get_next_tokens()[0])
             counts[token] = counts.get(token, 0) + 1
@@ -225,7 +225,10 @@ def _max_tokens(options: Mapping[str, Any]) -> dict[str, Any]:
     return {"max_tokens": options["max_new_tokens"]} if "max_new_tokens" in options else {}
 
 
-def _penalize(generator: Any, counts: Mapping[int, int], sampling: Sampling) -> None:
+def penalize(generator: Any, counts: Mapping[int, int], sampling: Sampling) -> None:
+    """Take OpenAI's two penalties from the next token's logits; `counts` says how often a token
+    has been made already.
+    """
     logits = generator.get_logits().copy()
     for token, count in counts.items():
         taken = sampling.frequency_penalty * count + sampling.presence_penalty

@@ -98,7 +98,7 @@ class PipelineEngine(Engine):
             criterion = _stop_at(self._tokenizer, sampling.stop, length)
             asked["stopping_criteria"] = StoppingCriteriaList([criterion])
         if sampling.frequency_penalty or sampling.presence_penalty:
-            asked["logits_processor"] = LogitsProcessorList([_penalties(sampling, length)])
+            asked["logits_processor"] = LogitsProcessorList([penalties(sampling, length)])
         return asked
 
     def _completion(self, tokens: Sequence[int], sampling: Sampling) -> Completion:
@@ -147,7 +147,7 @@ def _stop_at(tokenizer: Any, stop: Sequence[str], length: int) -> Any:
     return StopAtText()
 
 
-def _penalties(sampling: Sampling, length: int) -> Any:
+def penalties(sampling: Sampling, length: int) -> Any:
     """What OpenAI's two penalties take from the logits of the tokens that the answer has."""
     import torch
     from transformers import LogitsProcessor
