@@ -49,7 +49,7 @@ def signature(value: Any) -> Signature | None:
     return [
         [each.name, each.kind.name, _default(each.default)]
         for each in parameters
-        if each.name != "self"
+        if each.name != "self" and not each.name.startswith("_")
     ]
 
 
