@@ -53,9 +53,9 @@ def load_state_dict(state_dict_uri: str, *, trust: bool = False, **kwargs: Any) 
 
     import torch
 
-    from headrace.client.model_loading import local_model
+    from headrace.client.artifacts import download_artifacts
 
-    file = local_model(state_dict_uri) / STATE_DICT_FILE
+    file = Path(download_artifacts(str(state_dict_uri))) / STATE_DICT_FILE
     if not file.is_file():
         raise NotFound(f"There is no {STATE_DICT_FILE} at '{state_dict_uri}'.")
     kwargs.pop("weights_only", None)
