@@ -279,7 +279,9 @@ _ABOVE = {
     ),
     models: {
         "get_model_info": "headrace.client.model_loading",
+        "infer_pip_requirements": "headrace.client.model_requirements",
         "set_signature": "headrace.client.model_changes",
+        "update_model_requirements": "headrace.client.model_requirements",
         "EvaluationArtifact": "headrace.evaluation.artifact",
         "EvaluationMetric": "headrace.evaluation.extra_metrics",
         "EvaluationResult": "headrace.evaluation.result",

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import logging
-import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from headrace.artifacts import transfer
-from headrace.artifacts.open import ArtifactPlace, local_path
-from headrace.client.client import current_client
+from headrace.client.model_changes import change_model
 from headrace.client.model_loading import local_model
 from headrace.errors import InvalidRequest, NotFound
 from headrace.models.environment.given import pip_part
 from headrace.models.environment.names import CONDA_FILE, REQUIREMENTS_FILE
 from headrace.models.environment.saved import infer_requirements
 from headrace.models.environment.update import updated_files
-from headrace.protocol.uris import LoggedModelUri, parse_models_uri, scheme_of
+from headrace.models.trust.changes import Reads
 
 _log: Final = logging.getLogger("headrace")
-_MAX_BYTES: Final = 64 << 20
-"""Of a file that is changed: a signature over 100,000 files has half of it."""
 
 
 def update_model_requirements(
@@ -40,23 +35,11 @@ def update_model_requirements(
     `models:/m-…`; models by their registered name are read-only. Errors as of `updated_files`;
     NotFound.
     """
-    uri = str(model_uri)
-    if scheme_of(uri) == "models" and not isinstance(parse_models_uri(uri), LoggedModelUri):
-        raise InvalidRequest(
-            f"'{uri}' names a registered version, which is read-only. Change the logged model it "
-            "was made from (models:/m-…), and register it anew."
-        )
-    name = uri.rstrip("/").rpartition("/")[2] or "model"
 
-    def updated(read: Callable[[str], bytes | None]) -> dict[str, bytes]:
+    def updated(read: Reads, name: str) -> dict[str, bytes]:
         return updated_files(read, operation, requirement_list, name=name, trust=trust)
 
-    if scheme_of(uri) in ("", "file"):
-        folder = local_path(uri)
-        _write_folder(folder, updated(lambda file: _read_file(folder / file)))
-    else:
-        place = current_client()._locate(uri)
-        _upload(place, updated(lambda file: _read_place(place.below(file))))
+    change_model(model_uri, updated)
 
 
 def get_model_dependencies(model_uri: str | Path, format: str = "pip") -> str:  # noqa: A002 - MLflow's signature
@@ -111,41 +94,3 @@ def _requirements_of_conda(path: Path) -> Path:
     target.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     _log.info("The packages of pip in %s are in %s; those of conda are not.", path, target)
     return target
-
-
-def _read_file(path: Path) -> bytes | None:
-    try:
-        with path.open("rb") as file:
-            return _bounded(file.read(_MAX_BYTES + 1), path.name)
-    except FileNotFoundError:
-        return None
-
-
-def _read_place(place: ArtifactPlace) -> bytes | None:
-    try:
-        with place.store.read(place.path) as reader:
-            return _bounded(b"".join(reader.chunks(0, _MAX_BYTES + 1)), place.path)
-    except NotFound:
-        return None
-
-
-def _bounded(data: bytes, name: str) -> bytes:
-    if len(data) > _MAX_BYTES:
-        raise InvalidRequest(f"'{name}' of the model has more than {_MAX_BYTES} bytes.")
-    return data
-
-
-def _write_folder(folder: Path, files: dict[str, bytes]) -> None:
-    for name, data in files.items():
-        partial = folder / f".{name}.{os.getpid()}"
-        partial.write_bytes(data)
-        partial.replace(folder / name)
-
-
-def _upload(place: ArtifactPlace, files: dict[str, bytes]) -> None:
-    with tempfile.TemporaryDirectory(prefix="headrace-") as temporary:
-        for name, data in files.items():
-            source = Path(temporary, name)
-            source.write_bytes(data)
-            target = place.below(name)
-            transfer.upload_file(target.store, source, target.path)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.errors import InvalidRequest, NotFound
+from headrace.protocol.server_info import MLFLOW_VERSION
 
 if TYPE_CHECKING:
     from headrace.models.schema import ParamSchema, Schema
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 MODEL_FILE: Final = "MLmodel"
 PYFUNC: Final = "python_function"
-MLFLOW_VERSION: Final = "3.17.2"
-"""The release of MLflow whose format is written."""
 _MAX_BYTES: Final = 32 << 20
 _FIELDS: Final = (
     *("artifact_path", "auth_policy", "env_vars", "flavors", "is_signature_from_type_hint"),

@@ -11,13 +11,11 @@ from headrace.models.environment.given import Requirements
 from headrace.models.environment.pickles import modules_in_pickle
 from headrace.models.environment.requirements import (
     MLFLOW_REQUIREMENT,
-    MLFLOW_VERSION,
     requirements_for,
 )
 
 __all__ = [
     "MLFLOW_REQUIREMENT",
-    "MLFLOW_VERSION",
     "Requirements",
     "modules_in_pickle",
     "requirements_for",

@@ -14,10 +14,10 @@ from typing import Final
 
 from headrace.models.environment.installed import installed_packages, normalized_name
 from headrace.models.environment.owners import owners_of
+from headrace.protocol.server_info import MLFLOW_VERSION
 
-MLFLOW_VERSION: Final = "3.17.2"
-"""The MLflow version whose format is written, and which loads it elsewhere."""
 MLFLOW_REQUIREMENT: Final = f"mlflow=={MLFLOW_VERSION}"
+"""The MLflow whose format is written, and which loads it elsewhere."""
 
 _LEFT_OUT: Final = frozenset(
     ("headrace", "mlflow", "mlflow-skinny", "mlflow-tracing", "pip", "setuptools", "wheel")

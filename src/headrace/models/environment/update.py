@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from headrace.errors import InvalidModel, InvalidRequest
+from headrace.errors import InvalidRequest
 from headrace.models.environment.given import pip_part, with_pip_part
 from headrace.models.environment.merging import merged, parsed_requirement
 from headrace.models.environment.names import CONDA_FILE, REQUIREMENTS_FILE
 from headrace.models.environment.requirement_files import hide_credentials, name_of, read_lines
+from headrace.models.trust.changes import Reads, changed_files
 
 OPERATIONS: Final = ("add", "remove")
 _log: Final = logging.getLogger("headrace")
 
 
 def updated_files(
-    read: Callable[[str], bytes | None],
+    read: Reads,
     operation: str,
     requirements: Sequence[str],
     *,
@@ -29,29 +29,22 @@ def updated_files(
     """The files of a model with requirements added (in the place of those for the same package) or
     removed (whatever the version): requirements.txt, conda.yaml, and the signature over all.
 
-    `read` gives a file of the model, or None. A model that is not signed stays so. Raises
-    InvalidModel where a file is not what was signed; NotTrusted where the signer is nobody who is
-    trusted, because signing anew would vouch for all of the model, unless with `trust`;
-    InvalidRequest for what is no requirement.
+    Errors as of `changed_files`; InvalidRequest for what is no requirement.
     """
     if operation not in OPERATIONS:
         raise InvalidRequest(f"'operation' is {operation!r}; expected 'add' or 'remove'.")
     wanted = _checked(requirements)
-    signed = _signed_digests(read, trust)
-    written: dict[str, bytes] = {}
-    for file, change in ((REQUIREMENTS_FILE, _changed_text), (CONDA_FILE, _changed_conda)):
-        data = read(file)
-        if data is None:
-            continue
-        if signed is not None and signed.get(file) != hashlib.sha256(data).hexdigest():
-            raise InvalidModel(f"{file} has been changed since the model was signed.")
-        written[file] = change(data, operation, wanted)
+    changes = {
+        REQUIREMENTS_FILE: lambda data: _changed_text(data, operation, wanted),
+        CONDA_FILE: lambda data: _changed_conda(data, operation, wanted),
+    }
+    written = changed_files(read, changes, name=name, trust=trust)
     if not written:
         raise InvalidRequest(
             f"The model has neither {REQUIREMENTS_FILE} nor {CONDA_FILE}; there is nothing to "
             "change. Is this the model's folder?"
         )
-    return {**written, **_signature(name, signed, written)}
+    return written
 
 
 def changed(lines: Sequence[str], operation: str, requirements: Sequence[str]) -> list[str]:
@@ -109,43 +102,3 @@ def _decoded(data: bytes, name: str) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InvalidRequest(f"The model's {name} is no text in UTF-8.") from None
-
-
-def _signed_digests(read: Callable[[str], bytes | None], trust: bool) -> dict[str, str] | None:
-    """What the signature says of the model's files; None where it has no signature of ours."""
-    from headrace.errors import NotTrusted
-    from headrace.models.trust import SIGNATURE_FILE
-    from headrace.models.trust.bundle import open_bundle
-    from headrace.models.trust.manifest import digests_in
-    from headrace.models.trust.signers import is_trusted
-
-    bundle = read(SIGNATURE_FILE)
-    if bundle is None:
-        return None
-    payload, signer = open_bundle(bundle)
-    if signer is None:
-        raise InvalidRequest(
-            f"The model's {SIGNATURE_FILE} is of a kind that is not checked here, and would not "
-            "fit the changed files. Copy the model, remove it there, and change the copy."
-        )
-    if not trust and not is_trusted(signer):
-        raise NotTrusted(
-            f"The model is signed by {signer.fingerprint}, whom you do not trust; with changed "
-            "requirements your signature would stand for all of it. Trust the signer (headrace "
-            f"trust add NAME {signer.text}), or say --trust (trust=True) to sign it yourself."
-        )
-    return digests_in(payload)
-
-
-def _signature(
-    name: str, signed: dict[str, str] | None, written: Mapping[str, bytes]
-) -> dict[str, bytes]:
-    from headrace.models.trust import SIGNATURE_FILE, signature_over
-
-    if signed is None:
-        return {}
-    digests = {file: hashlib.sha256(data).hexdigest() for file, data in written.items()}
-    bundle = signature_over(name, {**signed, **digests})
-    if bundle is None:
-        raise InvalidRequest("Without a key of yours the model cannot be signed anew.")
-    return {SIGNATURE_FILE: bundle}
