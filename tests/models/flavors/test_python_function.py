@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import logging
 import sys
 import threading
@@ -178,6 +179,8 @@ def test_configuration_is_saved_and_overridden_at_load(tmp_path: Path) -> None:
     model = pyfunc.load_model(str(tmp_path / "m"), model_config={"word": "bye"})
     assert model.predict(None) == ("bye", 2)
     assert model.model_config == {"word": "bye", "times": 2}
+    more = pyfunc.load_model(str(tmp_path / "m"), model_config={"new": 1})
+    assert more.model_config == {"word": "hello", "times": 2, "new": 1}
 
 
 @pytest.mark.parametrize(
@@ -342,6 +345,24 @@ def test_files_of_one_name_lie_side_by_side_and_one_file_once(tmp_path: Path) ->
     }
     model = pyfunc.load_model(str(tmp_path / "m"))
     assert model.predict(None) == {"one": "a", "two": "b", "again": "a", "d": "x"}
+
+
+def test_files_stay_as_long_as_the_model(tmp_path: Path, factor: Path) -> None:
+    class Later(pyfunc.PythonModel):
+        def load_context(self, context: Any) -> None:
+            self.path = Path(context.artifacts["factor"])
+
+        def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+            return self.path.read_text()
+
+    pyfunc.save_model(tmp_path / "m", python_model=Later(), artifacts={"factor": str(factor)})
+    model = pyfunc.load_model(str(tmp_path / "m")).unwrap_python_model()
+    gc.collect()
+    assert model.predict(None, None) == "3"
+    copy = model.path
+    del model
+    gc.collect()
+    assert not copy.exists()
 
 
 @pytest.mark.parametrize(

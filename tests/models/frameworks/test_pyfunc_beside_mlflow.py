@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -22,8 +21,8 @@ pytest.importorskip("mlflow.models")
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow warns of its own type hints when it is imported
     import mlflow
+    import mlflow.openai
     import mlflow.pyfunc
-    import mlflow.sklearn
 
 pytestmark = [
     pytest.mark.heavy,
@@ -122,16 +121,22 @@ mlflow.models.set_model(Echo())
         headrace.pyfunc.save_model(tmp_path / "n", python_model=script)
 
 
-def test_loaders_of_mlflow_load_when_trusted(tmp_path: Path) -> None:
-    from sklearn.linear_model import LinearRegression
-
-    fitted = LinearRegression().fit(np.array([[1.0], [2.0]]), [1.0, 2.0])
-    mlflow.sklearn.save_model(fitted, str(tmp_path / "m"), serialization_format="cloudpickle")
-    described = Model.load(tmp_path / "m")
-    described.flavors["mlflow_only"] = described.flavors.pop("sklearn")
-    described.save(tmp_path / "m" / "MLmodel")
-    with pytest.raises(NotTrusted, match=r"mlflow\.sklearn"):
+def test_flavors_that_only_mlflow_has_load_by_mlflow_when_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "none is needed to load it")
+    mlflow.openai.save_model(
+        "gpt-4o-mini",
+        "chat.completions",
+        str(tmp_path / "m"),
+        messages=[{"role": "user", "content": "Hello"}],
+        pip_requirements=["openai"],
+    )
+    with pytest.raises(NotTrusted, match=r"mlflow\.openai"):
         headrace.pyfunc.load_model(str(tmp_path / "m"))
+    model = headrace.pyfunc.load_model(str(tmp_path / "m"), trust=True)
+    assert type(model.native).__module__.startswith("mlflow.openai")
+    assert model.loader_module == "mlflow.openai"
 
 
 def test_the_wrapper_of_the_phi3_tutorial_works_as_written(tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ their signer is trusted.
 
 from __future__ import annotations
 
+import atexit
 import sys
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -88,16 +90,16 @@ class PythonFunctionFlavor(Flavor):
         """See Flavor. A LoadedPythonModel, or what a loader module has made."""
         loader = facts.get("loader_module")
         if loader not in (CLASS_LOADER, CODE_LOADER):
-            return load_by_module(folder, facts)
+            return _keep_files(folder, load_by_module(folder, facts))
         config = facts.get("config") or {}
         if facts.get("model_code_path") is not None:
             model = _load_script(folder, facts, config)
             if _is_agent(model):
-                return load_by_module(folder, facts)
+                return _keep_files(folder, load_by_module(folder, facts))
         else:
             model = _load_pickle(folder, facts)
         context = PythonModelContext(open_artifacts(folder, facts.get("artifacts")), config)
-        return _in_context(_as_model(model), context)
+        return _in_context(_keep_files(folder, _as_model(model)), context)
 
     def predictor(
         self, native: Any, facts: Mapping[str, Any], config: Mapping[str, Any]
@@ -271,6 +273,15 @@ def _as_model(model: Any) -> Any:
             f"{', '.join(names) or 'none'}. Write a PythonModel to have more."
         )
     return FunctionModel(model)
+
+
+def _keep_files(folder: VerifiedFolder, model: Any) -> Any:
+    """Keep the private copies of files as long as the model, which may open them at any time."""
+    try:
+        weakref.finalize(model, folder.close)
+    except TypeError:  # an object that does not say when it goes
+        atexit.register(folder.close)
+    return model
 
 
 def _is_python_model(model: Any) -> bool:
