@@ -448,6 +448,7 @@ def test_unknown_params_are_ignored_with_a_warning(caplog: pytest.LogCaptureFixt
         ({"n": 1.5}, r"'n' must be long; it is 1\.5 \(float\)"),
         ({"n": True}, "'n' must be long"),
         ({"t": "x"}, "'t' must be double"),
+        ({"t": True}, "'t' must be double"),
         ({"stop": "x"}, "'stop' must be a flat list"),
         ({"stop": [["x"]]}, "'stop' must be a flat list"),
         ({"stop": ["x", 1]}, r"'stop\[1\]' must be string"),

@@ -176,6 +176,17 @@ def test_params_whose_type_cannot_be_told_are_refused(value: Any) -> None:
         infer_signature(1, None, {"p": value})
 
 
+def test_a_list_of_integers_and_floats_is_of_floats() -> None:
+    params = infer_signature(1, None, {"p": [1, 2.5]}).params
+    assert params is not None
+    assert [(spec.dtype.name, spec.default) for spec in params] == [("double", [1.0, 2.5])]  # type: ignore[union-attr]  # a scalar type
+
+
+def test_what_is_missing_in_a_dictionary_is_not_required() -> None:
+    found = inputs({"a": [1, None], "b": None, "c": [1], "d": float("nan")})
+    assert [column["required"] for column in found] == [False, False, True, False]
+
+
 def test_nothing_gives_no_signature() -> None:
     with pytest.raises(InvalidRequest, match="at least one"):
         infer_signature()

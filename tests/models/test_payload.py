@@ -89,6 +89,13 @@ def test_whole_numbers_are_floats_and_integers_alike() -> None:
         enforce_input(decoded(request, signature), signature)
 
 
+@pytest.mark.parametrize("values", [["1.5", "2"], ["1.5", 2]])
+def test_texts_are_no_numbers(values: list[Any]) -> None:
+    request = {"dataframe_records": [{"x": value, "s": "a"} for value in values]}
+    with pytest.raises(InvalidRequest, match="column 'x'"):
+        enforce_input(decoded(request, TABLE), TABLE)
+
+
 def test_tensors() -> None:
     signature = ModelSignature(Schema([TensorSpec(np.dtype("f4"), (-1, 2))]))
     for name in ("inputs", "instances"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import json
 from typing import Any
 
@@ -218,6 +219,12 @@ def test_params_survive_their_json() -> None:
     ]
     older = '[{"name": "n", "dtype": "long", "default": 3, "shape": null}]'
     assert ParamSchema.from_json(older).params == [params.params[0]]
+
+
+def test_times_of_params_are_pythons_however_fine_they_were() -> None:
+    fine = np.datetime64("2020-01-02T03:04:05.123456789")
+    default = ParamSpec("when", "datetime", fine).default
+    assert default == dt.datetime(2020, 1, 2, 3, 4, 5, 123456)  # noqa: DTZ001  (without a zone)
 
 
 def test_the_names_of_mlflow_are_at_the_door() -> None:

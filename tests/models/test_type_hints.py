@@ -150,6 +150,9 @@ def with_params(model_input: list[str], params: dict[str, Any]) -> list[str]:
     return model_input
 
 
+def with_extra(context: Any, model_input: list[str], extra: int) -> None: ...
+
+
 class Model:
     def predict(self, context: Any, model_input: list[Message]) -> list[str]:
         return []
@@ -166,6 +169,7 @@ def test_the_input_is_found_among_the_parameters() -> None:
     assert not takes_context(with_params)
     assert input_hint(Model.predict) == list[Message]
     assert input_hint(Model().predict) == list[Message]
+    assert input_hint(with_extra) == list[str]
     assert takes_context(Model.predict)
     assert takes_context(Model().predict)
     assert input_hint(Model()) == list[float]
