@@ -11,6 +11,7 @@ _HOMES: Final = {
     "headrace.models.model": ("Model", "ModelInfo"),
     "headrace.models.signature": ("ModelSignature", "infer_signature"),
     "headrace.models.enforcement": ("validate_schema",),
+    "headrace.models.examples": ("convert_input_example_to_serving_input",),
     "headrace.models.loading": ("load_model", "load_pyfunc"),
     "headrace.models.model_config": ("ModelConfig",),
     "headrace.models.pyfunc": ("PyFuncModel",),
