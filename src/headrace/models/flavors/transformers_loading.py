@@ -38,6 +38,12 @@ _BASES: Final = {
     "processor": ("processing_utils", "ProcessorMixin", "AutoProcessor"),
 }
 """For each kind of component: the module and name of its base class, and the class that chooses."""
+_ADAPTERS: Final = ("LORA", "ADALORA", "IA3", "LOHA", "LOKR", "PREFIX_TUNING", "P_TUNING")
+_ADAPTERS_ASK: Final = (
+    *("megatron_config", "auto_mapping", "corda_config", "lora_ga_config", "eva_config"),
+    *("tokenizer_name_or_path", "tokenizer_kwargs", "prompt_tuning_init_state_dict_path"),
+)
+"""What of an adapter's configuration names modules to import, files to unpickle, or models."""
 _DTYPES: Final = ("float16", "bfloat16", "float32", "float64")
 
 
@@ -206,9 +212,11 @@ def _with_adapter(folder: VerifiedFolder, name: str, model: Any) -> Any:
     from peft import PeftModel
 
     config = config_in(folder, f"{name}/adapter_config.json")
-    imports = [key for key in ("megatron_config", "auto_mapping") if config.get(key)]
-    if imports:
-        why = f"an adapter whose '{imports[0]}' names a module to import"
+    kind = config.get("peft_type")
+    asks = next((key for key in _ADAPTERS_ASK if config.get(key)), None)
+    if asks is not None or kind not in _ADAPTERS:
+        why = f"asking for '{asks}'" if asks else f"of the kind {kind!r}"
+        why = f"an adapter {why}, which may import modules or read pickles"
         folder.require_trust(f"{name}/adapter_config.json", why)
     if not folder.has(f"{name}/adapter_model.safetensors"):
         why = "an adapter whose weights are no safetensors"
