@@ -296,6 +296,10 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
         door.save_model(model, tmp_path / "m", serialization_format="onnx")  # type: ignore[arg-type]  # it is wrong
     assert list(tmp_path.iterdir()) == []
     door.save_model(model, tmp_path / "m", input_example=IRIS[:5])
+    for device in ("cuda", "nowhere"):
+        if device == "nowhere" or not torch.cuda.is_available():
+            with pytest.raises(InvalidRequest, match=f"device '{device}'"):
+                load_pyfunc(tmp_path / "m", {"device": device})
     with pytest.raises(InvalidRequest, match="does not take this input"):
         load_pyfunc(tmp_path / "m")._predictor.predict(IRIS[:, :3])
 

@@ -174,13 +174,13 @@ def _try_export(model: Any, target: Target, wanted: str | None) -> Saved | None:
 def _saved_program(program: Any, target: Target) -> Saved:
     import torch
 
-    from headrace.models.flavors.pytorch_export import UnsafeProgram, checked_program
+    from headrace.models.flavors.pytorch_export import UnsafeProgram, check_program
 
     file = target.folder / DATA / PROGRAM_FILE
     torch.export.save(program, file)
     unsafe: tuple[str, ...] = ()
     try:
-        checked_program(file)
+        check_program(file)
     except UnsafeProgram as error:
         _log.warning("The exported model needs trust to be loaded: %s.", error)
         unsafe = (f"{DATA}/{PROGRAM_FILE}",)

@@ -16,6 +16,7 @@ import json
 import re
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,6 +53,12 @@ class UnsafeProgram(ValueError):
     """Loading this could run code, or it is no program of a kind that is known."""
 
 
+def check_program(source: Path) -> None:
+    """Raise UnsafeProgram unless the program in `source` can be loaded without running code."""
+    with _opened(source) as archive:
+        _parts(archive, _records(archive), None)
+
+
 def checked_program(source: Path, device: str | None = None) -> io.BytesIO:
     """A new archive with what the program in `source` needs, all of it checked.
 
@@ -59,22 +66,45 @@ def checked_program(source: Path, device: str | None = None) -> io.BytesIO:
     Tensors are on `device`, if one is given, wherever they were saved. Raises UnsafeProgram.
     """
     made = io.BytesIO()
-    try:
-        with zipfile.ZipFile(source) as archive, zipfile.ZipFile(made, "w") as target:
-            records = _records(archive)
-            program = _json(archive, records, _MODEL)
-            _write_json(target, _MODEL, _checked(program, device))
-            for folder, config, payload in _CONFIGS:
-                payloads = _payloads(_json(archive, records, config), payload, device)
-                _write_json(target, config, {"config": payloads})
-                for name in sorted({each["path_name"] for each in payloads.values()}):
-                    _copy(archive, records, target, f"{folder}{name}")
-            for name, content in _FIXED.items():
-                target.writestr(f"{_ROOT}/{name}", content)
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RecursionError) as error:
-        raise UnsafeProgram(f"it is no archive of torch.export: {error}") from None
+    with _opened(source) as archive, zipfile.ZipFile(made, "w") as target:
+        records = _records(archive)
+        texts, tensors = _parts(archive, records, device)
+        for name, content in texts.items():
+            target.writestr(f"{_ROOT}/{name}", json.dumps(content))
+        for name in tensors:
+            _copy(archive, records, target, name)
+        for name, fixed in _FIXED.items():
+            target.writestr(f"{_ROOT}/{name}", fixed)
     made.seek(0)
     return made
+
+
+@contextmanager
+def _opened(source: Path) -> Iterator[zipfile.ZipFile]:
+    wrong = (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError)
+    try:
+        with zipfile.ZipFile(source) as archive:
+            yield archive
+    except wrong as error:  # RuntimeError: encrypted, or nested too deeply to be read
+        raise UnsafeProgram(f"it is no archive of torch.export: {error}") from None
+
+
+def _parts(
+    archive: zipfile.ZipFile, records: dict[str, zipfile.ZipInfo], device: str | None
+) -> tuple[dict[str, Any], list[str]]:
+    """The program and the tables of its tensors, checked, and the records of the tensors."""
+    texts = {_MODEL: _checked(_json(archive, records, _MODEL), device)}
+    tensors: list[str] = []
+    for folder, config, payload in _CONFIGS:
+        table = _payloads(_json(archive, records, config), payload, device)
+        texts[config] = {"config": table}
+        tensors += [
+            f"{folder}{name}" for name in sorted({it["path_name"] for it in table.values()})
+        ]
+    missing = [name for name in tensors if name not in records]
+    if missing:
+        raise UnsafeProgram(f"the record '{missing[0]}' is missing")
+    return texts, tensors
 
 
 def _records(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
@@ -100,16 +130,10 @@ def _json(archive: zipfile.ZipFile, records: dict[str, zipfile.ZipInfo], name: s
         raise UnsafeProgram(f"the record '{name}' is no JSON") from None
 
 
-def _write_json(target: zipfile.ZipFile, name: str, content: Any) -> None:
-    target.writestr(f"{_ROOT}/{name}", json.dumps(content))
-
-
 def _copy(
     archive: zipfile.ZipFile, records: dict[str, zipfile.ZipInfo], to: zipfile.ZipFile, name: str
 ) -> None:
     """Copy the numbers of a tensor as they are."""
-    if name not in records:
-        raise UnsafeProgram(f"the record '{name}' is missing")
     with (
         archive.open(records[name]) as source,
         to.open(f"{_ROOT}/{name}", "w", force_zip64=True) as target,
@@ -159,7 +183,7 @@ _TEXTS: Final[dict[str, Callable[[str], bool]]] = {
     "out_spec": is_tree,
     "fqn": lambda text: not text or is_dotted(text),
     "name": lambda text: not text or is_identifier(text),
-    "torch_version": lambda text: len(text) <= 100,
+    "torch_version": lambda text: re.fullmatch(r"[0-9A-Za-z.+<=]{0,100}", text) is not None,
     "as_float": lambda text: text in ("Infinity", "-Infinity", "NaN"),
     "as_floats": lambda text: text in ("Infinity", "-Infinity", "NaN"),
     "as_string": lambda text: len(text) <= 1000,

@@ -42,6 +42,11 @@ _REFUSED: Final = frozenset(
         "sparse_resize_and_clear_",
     }
 )
+_REFUSED_KINDS: Final = re.compile(
+    # Not of predicting, and kernels that trust the indices or packed pointers they are given.
+    r".*backward.*|(cudnn|fbgemm|miopen|mkldnn|mps|nested|quantized|segment|sparse)_.*|.*_mkldnn.*",
+    re.ASCII,
+)
 _PRIVATE: Final = frozenset(
     {
         # Those that exporting writes itself, which check their arguments like public ones.
@@ -107,7 +112,9 @@ def is_operator(text: str) -> bool:
     if found is None:
         return False
     name = found[1]
-    return name not in _REFUSED and (not name.startswith("_") or name in _PRIVATE)
+    if name in _REFUSED or _REFUSED_KINDS.fullmatch(name):
+        return False
+    return not name.startswith("_") or name in _PRIVATE
 
 
 def is_symbolic(text: str) -> bool:
