@@ -37,7 +37,7 @@ def signature_by_example(
         return signature
     try:
         output = predictor_for().predict(enforce_input(data, signature), params)
-        return infer_signature(data, output, params)
+        return infer_signature(data, _as_column(output, signature), params)
     # The user's own code or a library's: a model that can't predict can still be saved.
     except Exception as error:  # noqa: BLE001 - see above
         _log.warning(
@@ -47,3 +47,13 @@ def signature_by_example(
             error,
         )
         return signature
+
+
+def _as_column(output: Any, signature: ModelSignature) -> Any:
+    """What was predicted from columns is a column, as for MLflow, though it be a NumPy array."""
+    from_columns = signature.inputs is not None and not signature.inputs.is_tensor_spec()
+    if not from_columns or getattr(output, "ndim", 0) != 1 or not hasattr(output, "tolist"):
+        return output
+    import pandas as pd
+
+    return pd.Series(output)

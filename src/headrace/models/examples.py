@@ -71,11 +71,7 @@ def check_example(example: Any, signature: ModelSignature) -> None:
         ) from None
 
 
-def save_example(
-    example: Any,
-    folder: Path,
-    signature: ModelSignature | None = None,  # noqa: ARG001  (until its callers leave it out)
-) -> dict[str, Any]:
+def save_example(example: Any, folder: Path) -> dict[str, Any]:
     """Write the two files of an example; the entry for the `MLmodel`.
 
     Raises InvalidRequest, before a file is written, for an example that has no form in JSON.

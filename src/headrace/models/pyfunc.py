@@ -60,7 +60,7 @@ class PyFuncModel:
     def input_example(self) -> Any:
         """The example that was saved with the model, without its params; None without one."""
         info = self.metadata.saved_input_example_info
-        return None if info is None else load_example(self._folder, info)
+        return None if info is None else load_example(self._folder, info, self.signature)
 
     def predict(self, data: Any, params: Mapping[str, Any] | None = None) -> Any:
         """Predict for `data`, which is made to fit the signature first.

@@ -224,8 +224,7 @@ def _describe_example(request: SaveRequest, saved: Saved, model: Model, folder: 
             predictor = predictor_for
         model.signature = signature_by_example(request.input_example, predictor)
     if request.keeps_example:
-        info = save_example(request.input_example, folder, model.signature)
-        model.saved_input_example_info = info
+        model.saved_input_example_info = save_example(request.input_example, folder)
 
 
 def _ship(target: Target, paths: Sequence[str | Path], name: str) -> str | None:
