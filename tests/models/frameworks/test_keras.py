@@ -7,7 +7,7 @@ import json
 import os
 import pickle
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from sklearn.datasets import load_iris
 from headrace import keras as door
 from headrace import tensorflow as tensorflow_door
 from headrace.errors import InvalidModel, InvalidRequest, NotTrusted
+from headrace.models.flavors.keras_archive import UnsafeArchive, check_archive
 from headrace.models.loading import load_model, load_pyfunc
 from headrace.models.model import Model
 
@@ -332,6 +333,39 @@ def test_a_crafted_config_is_refused_before_keras_sees_it(
             load(folder)
     assert not seen
     assert not (tmp_path / "marker").exists()
+
+
+def _objects(value: Any) -> Iterator[dict[str, Any]]:
+    """All objects in a config."""
+    if isinstance(value, dict):
+        if "class_name" in value:
+            yield value
+        for each in value.values():
+            yield from _objects(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _objects(each)
+
+
+@pytest.mark.parametrize("key", ["module", "class_name", "registered_name"])
+def test_no_object_anywhere_may_name_what_is_not_kerass(tmp_path: Path, key: str) -> None:
+    iris_model().save(tmp_path / "m.keras")
+    with zipfile.ZipFile(tmp_path / "m.keras") as archive:
+        records = {name: archive.read(name) for name in archive.namelist()}
+    count = len(list(_objects(json.loads(records["config.json"]))))
+    assert count > 20
+    for position in range(count):
+        config = json.loads(records["config.json"])
+        entry = list(_objects(config))[position]
+        if entry["class_name"].startswith("__") and key != "class_name":
+            continue  # a plain value, of which Keras reads nothing else
+        entry[key] = "os.path"
+        made = io.BytesIO()
+        with zipfile.ZipFile(made, "w") as target:
+            for name, content in {**records, "config.json": json.dumps(config).encode()}.items():
+                target.writestr(name, content)
+        with pytest.raises(UnsafeArchive, match=r"os\.path"):
+            check_archive(made.getvalue())
 
 
 @pytest.mark.parametrize(

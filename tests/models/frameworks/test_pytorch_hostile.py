@@ -11,7 +11,7 @@ import io
 import json
 import pickle
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from headrace.errors import InvalidModel, InvalidRequest, NotTrusted
+from headrace.models.flavors.pytorch_export import UnsafeProgram, checked_program
 from headrace.models.loading import load_model, load_pyfunc
 from headrace.models.model import Model
 
@@ -195,6 +196,52 @@ def test_nothing_in_a_program_runs_here(
     if attack in DROPPED:
         assert load_pyfunc(folder).predict(DATA).shape == (3, 2)
     assert not marker.exists()
+
+
+def places(value: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The ways to all texts in a JSON value."""
+    if isinstance(value, str):
+        yield way
+    elif isinstance(value, dict | list):
+        for key, each in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from places(each, (*way, key))
+
+
+@pytest.mark.parametrize("record", ["models/model.json", "data/weights/model_weights_config.json"])
+def test_python_in_the_place_of_any_text_or_key_never_reaches_pytorch(
+    folder: Path, record: str
+) -> None:
+    file = folder / "data/model.pt2"
+    with zipfile.ZipFile(file) as archive:
+        (name,) = [each for each in archive.namelist() if each.endswith(record)]
+        text = archive.read(name)
+    payload, refused, tried = "__import__('os').getpid()", 0, 0
+    for way in places(json.loads(text)):
+        for is_key in (False, True):
+            content = json.loads(text)
+            inner = content
+            for key in way[:-1]:
+                inner = inner[key]
+            if is_key and isinstance(inner, dict):
+                inner[payload] = inner.pop(way[-1])
+            else:
+                inner[way[-1]] = payload
+            rewrite(folder, _putting(record, content))
+            tried += 1
+            try:
+                made = checked_program(file)
+            except UnsafeProgram:
+                refused += 1
+                continue
+            with zipfile.ZipFile(made) as archive:
+                assert payload not in archive.read(f"archive/{record}").decode()
+    assert tried >= 8
+    assert refused > tried / 2
+
+
+def _putting(record: str, content: Any) -> Callable[[dict[str, bytes]], None]:
+    text = json.dumps(content).encode()
+    return lambda records: records.update({f"archive/{record}": text})
 
 
 @pytest.mark.parametrize(
