@@ -16,7 +16,7 @@ from headrace.errors import InvalidModel, InvalidRequest
 from headrace.models.environment import modules_in_pickle
 from headrace.models.flavor import Target, require
 from headrace.models.flavors.skops_checks import NeedsTrust
-from headrace.models.flavors.skops_reader import SkopsFile
+from headrace.models.flavors.skops_reader import SkopsFile, collecting_later
 
 if TYPE_CHECKING:
     from headrace.models.trust import VerifiedFolder
@@ -126,9 +126,10 @@ def unpickled(data: bytes, name: str) -> Any:
 def _write_skops(model: Any, target: Target, trusted_types: Iterable[str] | None) -> EstimatorFile:
     import skops.io
 
-    data = skops.io.dumps(model)
+    with collecting_later():
+        data = skops.io.dumps(model)
+        needed = skops.io.get_untrusted_types(data=data)
     file = SkopsFile(data, SKOPS_FILE)
-    needed = skops.io.get_untrusted_types(data=data)
     _check_loads(file, data, needed)
     (target.folder / SKOPS_FILE).write_bytes(data)
     told = sorted({*needed, *(trusted_types or ())})

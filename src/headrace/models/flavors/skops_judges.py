@@ -20,34 +20,40 @@ from headrace.models.flavors.skops_special import is_opaque, special_for
 Node = Mapping[str, Any]
 
 
-def unreviewed(schema: Node) -> list[str]:
-    """The names in a file that are not on the list, sorted. ValueError for no skops schema."""
-    seen: dict[tuple[str, str, str], bool] = {}
-    found = set()
-    for node in nodes_of(schema):
+def names_in(schema: Node) -> dict[str, bool]:
+    """Each name in a file, and whether it is on the list. ValueError for no skops schema."""
+    seen: set[tuple[str, str, str]] = set()
+    found: dict[str, bool] = {}
+    for node in _nodes(schema):
         loader = node["__loader__"]
-        key = (loader, *name_of(node))
-        if loader not in _BY_CONTENT and key in seen:
+        key = (loader, node["__module__"], node["__class__"])
+        if key in seen and loader not in _BY_CONTENT:
             continue
-        seen[key] = _is_reviewed(node)
-        if not seen[key]:
-            found.add(_full_name(node))
-    return sorted(found)
+        seen.add(key)
+        name = _full_name(node)
+        found[name] = found.get(name, True) and _is_reviewed(node)
+    return found
 
 
-def nodes_of(content: Any) -> Iterator[Node]:
+def modules_in(schema: Node) -> frozenset[str]:
+    """The modules that a file names."""
+    return frozenset(str(node["__module__"]) for node in _nodes(schema))
+
+
+def _nodes(content: Any) -> Iterator[Node]:
     """All nodes of a schema but those in the state of opaque classes."""
     waiting = [content]
     while waiting:
         each = waiting.pop()
-        if isinstance(each, dict):
+        inner = each
+        if type(each) is dict:
+            inner = each.values()
             if "__loader__" in each:
                 yield each
                 if each["__loader__"] == "ObjectNode" and is_opaque(*name_of(each)):
                     continue
-            waiting += each.values()
-        elif isinstance(each, list):
-            waiting += each
+        # What json reads is of these very types, and most of it is neither.
+        waiting += [part for part in inner if type(part) is dict or type(part) is list]
 
 
 def name_of(node: Node) -> tuple[str, str]:

@@ -13,11 +13,13 @@ of nodes with `__loader__`, `__module__`, `__class__`, and the arrays beside it 
 from __future__ import annotations
 
 import functools
+import gc
 import io
 import json
 import zipfile
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final
 
@@ -28,11 +30,11 @@ from headrace.models.flavors.skops_judges import (
     Node,
     class_of,
     function_of,
+    modules_in,
     name_of,
-    nodes_of,
+    names_in,
     scalar_of,
     type_of,
-    unreviewed,
 )
 from headrace.models.flavors.skops_special import is_opaque, loss_from, special_for, tree_from
 
@@ -56,8 +58,9 @@ class SkopsFile:
             size = sum(each.file_size for each in self._entries.values())
             if size > max(MAX_UNPACKED, MAX_RATIO * len(data)):
                 raise ValueError(f"it would unpack to {size} bytes")
-            self._schema = json.loads(bytes(self._entry("schema.json")))
-            self._unreviewed = self._judge()
+            with collecting_later():
+                self._schema = json.loads(bytes(self._entry("schema.json")))
+                self._unreviewed = self._judged()
 
     @property
     def unreviewed(self) -> list[str]:
@@ -67,13 +70,15 @@ class SkopsFile:
     @property
     def modules(self) -> frozenset[str]:
         """The modules that it names."""
-        return frozenset(name_of(node)[0] for node in nodes_of(self._schema))
+        return modules_in(self._schema)
 
-    def _judge(self) -> list[str]:
+    def _judged(self) -> list[str]:
+        if not isinstance(self._schema, dict):
+            raise ValueError("its schema is no node")
         protocol = self._schema.get("protocol")
         if protocol not in _PROTOCOLS or isinstance(protocol, bool):
             return [f"protocol {protocol!r} of skops"]
-        return unreviewed(self._schema)
+        return sorted(name for name, is_good in names_in(self._schema).items() if not is_good)
 
     def load(self) -> Any:
         """The object. InvalidModel for a state that cannot be; NeedsTrust for what it may open.
@@ -83,7 +88,8 @@ class SkopsFile:
         with self._clear_errors():
             if self._unreviewed:
                 raise ValueError(f"it names {self._unreviewed[0]}, which is not reviewed")
-            return self._make(self._schema)
+            with collecting_later():
+                return self._make(self._schema)
 
     def _clear_errors(self) -> _ClearErrors:
         return _ClearErrors(self._name)
@@ -227,6 +233,21 @@ class SkopsFile:
     def _loss(self, node: Node) -> Any:
         module, name = name_of(node)
         return loss_from(module, name, self._make(node["__reduce__"]["args"]))
+
+
+@contextmanager
+def collecting_later() -> Iterator[None]:
+    """Put off Python's search for cycles of garbage while very many small objects are made.
+
+    It would go through all of them time and again, which takes as long as making them.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 class _ClearErrors:
