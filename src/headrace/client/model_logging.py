@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +45,8 @@ class LogRequest:
     tags: Mapping[str, Any] | None = None
     model_type: str | None = None
     step: int = 0
+    metrics: Sequence[Metric] | None = None
+    """Points of the run that are the model's, by whoever knows; else all that it has at `step`."""
     model_id: str | None = None
     """A logged model that is there already, and gets these files."""
 
@@ -102,7 +104,7 @@ def log(request: SaveRequest, how: LogRequest, run: tuple[Client, str] | None = 
     finally:
         shutil.rmtree(staged, ignore_errors=True)
     if source is not None and how.model_id is None:
-        _link(client, source, logged.model_id, how.step)
+        _link(client, source, logged.model_id, how)
     version = None
     if how.registered_model_name is not None:
         version = register_model(
@@ -156,36 +158,42 @@ def _logged_model(
     )
 
 
-def _link(client: Client, run: Run, model_id: str, step: int) -> None:
+def _link(client: Client, run: Run, model_id: str, how: LogRequest) -> None:
     """Say that the run made the model, and of its metrics of this step that they are the model's.
 
     Metrics that are another model's already stay so. Both are logged as anything of a run is, so
     nobody waits for it.
     """
     run_id = run.info.run_id
-    client.log_outputs(run_id, [ModelOutput(model_id=model_id, step=step)])
-    found: list[Metric] = []
-    for metric in run.data.metrics:
-        if metric.step == step:
-            found.append(metric)
-        elif metric.step > step:
-            points = client.get_metric_history(run_id, metric.key)
-            found.extend(point for point in points if point.step == step)
+    client.log_outputs(run_id, [ModelOutput(model_id=model_id, step=how.step)])
+    points = _points_at(client, run, how.step) if how.metrics is None else how.metrics
     linked = [
         Metric(
             key=each.key,
             value=each.value,
             timestamp=each.timestamp,
-            step=step,
+            step=each.step,
             model_id=model_id,
             dataset_name=each.dataset_name,
             dataset_digest=each.dataset_digest,
         )
-        for each in found
+        for each in points
         if each.model_id is None
     ]
     if linked:
         client.log_batch(run_id, metrics=linked)
+
+
+def _points_at(client: Client, run: Run, step: int) -> list[Metric]:
+    """What a run has measured at a step."""
+    found: list[Metric] = []
+    for metric in run.data.metrics:
+        if metric.step == step:
+            found.append(metric)
+        elif metric.step > step:
+            points = client.get_metric_history(run.info.run_id, metric.key)
+            found.extend(point for point in points if point.step == step)
+    return found
 
 
 def _texts(values: Mapping[str, Any] | None) -> dict[str, str]:

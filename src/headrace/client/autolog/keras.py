@@ -10,7 +10,9 @@ from typing import Any, Final
 from headrace.client.autolog.arguments import params_of
 from headrace.client.autolog.checkpoints import CheckpointOptions, Checkpoints
 from headrace.client.autolog.datasets import dataset_of
+from headrace.client.autolog.keras_models import as_taken, signature_of
 from headrace.client.autolog.library import Library
+from headrace.client.autolog.models import first_rows, log_model
 from headrace.client.autolog.patching import Call, patch
 from headrace.client.autolog.recording import number_for
 from headrace.errors import InvalidRequest
@@ -23,9 +25,11 @@ _EARLY_STOPPING: Final = ("monitor", "min_delta", "patience", "baseline", "resto
 
 @dataclass(frozen=True, kw_only=True)
 class KerasOptions(CheckpointOptions):
-    """The common switches, how often metrics are logged, and when checkpoints are."""
+    """The common switches, how often metrics are logged, when checkpoints are, and how models."""
 
     checkpoint: bool = False
+    save_exported_model: bool = False
+    save_model_kwargs: Mapping[str, Any] | None = None
     log_every_epoch: bool = True
     log_every_n_steps: int | None = None
 
@@ -60,12 +64,11 @@ def autolog(  # noqa: PLR0913, PLR0917 - MLflow's signature
     metrics after each epoch (`loss`, `val_loss`) or, for `log_every_epoch=False`, each time
     `log_every_n_steps` batches have been trained on, counted through all epochs. Metrics of the
     validation are there as `validation_loss`, too. For an `EarlyStopping` among the callbacks,
-    its parameters, `stopped_epoch` and `restored_epoch`. The other switches are those of
-    `headrace.autolog`; what is about models has no effect yet.
+    its parameters, `stopped_epoch` and `restored_epoch`. The model as a `.keras` file, written
+    with `save_model_kwargs`; the form of `save_exported_model` is not written. The other switches
+    are those of `headrace.autolog`.
     """
-    given = dict(locals())
-    del given["save_exported_model"], given["save_model_kwargs"]
-    LIBRARY.switch(KerasOptions(**given))
+    LIBRARY.switch(KerasOptions(**locals()))
 
 
 def tensorflow_autolog(  # noqa: PLR0913, PLR0917 - MLflow's signature
@@ -97,7 +100,8 @@ def tensorflow_autolog(  # noqa: PLR0913, PLR0917 - MLflow's signature
     at the end of each epoch, or after `checkpoint_save_freq` batches.
     """
     given = dict(locals())
-    del given["saved_model_kwargs"], given["keras_model_kwargs"]
+    del given["saved_model_kwargs"]  # for models of TensorFlow itself
+    given["save_model_kwargs"] = given.pop("keras_model_kwargs")
     LIBRARY.switch(KerasOptions(**given))
 
 
@@ -124,6 +128,7 @@ def _fit(call: Call) -> Generator[None, Any, None]:
     if stopping is not None:
         with LIBRARY.guard("early stopping"):
             _log_stopping(call, stopping, history)
+    _log_model(call)
 
 
 class _Watcher:
@@ -230,6 +235,25 @@ def _log_stopping(call: Call, stopping: Any, history: Any) -> None:
         at = history.epoch.index(stopping.best_epoch)
         best = {name: values[at] for name, values in history.history.items() if at < len(values)}
         call.log.metrics(best, step=history.epoch[-1] + 1)
+
+
+def _log_model(call: Call) -> None:
+    """Log the model, with the signature that it has by itself, else with that of its data."""
+    model, options = call.instance, LIBRARY.options
+    signature, rows = None, first_rows(call.argument("x"))
+    with LIBRARY.guard("the signature of the model"):
+        signature = signature_of(model)
+        rows = rows if signature is None else as_taken(model, rows)
+    log_model(
+        call.log,
+        LIBRARY,
+        model,
+        "keras",
+        data=rows,
+        signature=signature,
+        save_exported_model=options.save_exported_model,
+        save_model_kwargs=dict(options.save_model_kwargs or {}),
+    )
 
 
 def _optimizer_params(model: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from headrace.client.autolog.arguments import params_of
 from headrace.client.autolog.boosting import log_early_stopping, log_importance
+from headrace.client.autolog.boosting_models import LoggingEstimator, NotingRows, log_booster
 from headrace.client.autolog.datasets import dataset_of
 from headrace.client.autolog.library import Library, Options
 from headrace.client.autolog.patching import Call, patch
@@ -43,8 +44,8 @@ def autolog(  # noqa: PLR0913, PLR0917 - MLflow's signature
 
     Logged are the parameters, the metrics of `valid_sets` (`eval_set`) after each round as
     `{set}-{metric}`, the best and the last round of early stopping (counted from 1, as LightGBM
-    does), and the importance of features by `split` and `gain` as JSON and as a plot. The switches
-    are those of `headrace.autolog`.
+    does), the importance of features by `split` and `gain` as JSON and as a plot, and the model.
+    The switches are those of `headrace.autolog`.
     """
     LIBRARY.switch(LightGBMOptions(**locals()))
 
@@ -53,6 +54,9 @@ def _hook(lightgbm: ModuleType) -> None:
     # The estimators call the name in their own module.
     for module in (lightgbm, lightgbm.engine, lightgbm.sklearn):
         patch(LIBRARY, module, "train", _train)
+    LIBRARY.replace(lightgbm.Dataset, "__init__", NotingRows(LIBRARY))
+    # The estimators' own `fit` call this one.
+    LIBRARY.replace(lightgbm.LGBMModel, "fit", LoggingEstimator(LIBRARY))
 
 
 def _train(call: Call) -> Generator[None, Any, None]:
@@ -66,6 +70,7 @@ def _train(call: Call) -> Generator[None, Any, None]:
     with LIBRARY.guard("early stopping"):
         if watcher.history and booster.best_iteration > 0:
             log_early_stopping(call.log, watcher.history, booster.best_iteration, first_round=1)
+    log_booster(call.log, LIBRARY, booster, call.argument("train_set"))
     names = booster.feature_name()
     for kind in _IMPORTANCE_TYPES:
         with LIBRARY.guard(f"the importance of features by {kind}"):

@@ -12,6 +12,7 @@ from typing import Any, Final
 from headrace.client.autolog.checkpoints import CheckpointOptions
 from headrace.client.autolog.library import Library
 from headrace.client.autolog.lightning_watcher import watcher_class
+from headrace.client.autolog.models import copied_rows, log_model
 from headrace.client.autolog.patching import Call, patch
 from headrace.client.autolog.recording import Recorder
 from headrace.client.client import Client
@@ -19,8 +20,12 @@ from headrace.errors import InvalidRequest
 
 _MODE: Final = "Mode"
 """A tag, as MLflow sets it: whether the run was last seen training or testing."""
-_runs: Final[weakref.WeakKeyDictionary[Any, Recorder]] = weakref.WeakKeyDictionary()
-"""Where each trainer was fitted, for tests of it that come after."""
+_PARTS: Final = ("DeepSpeedStrategy", "FSDPStrategy", "ModelParallelStrategy")
+"""Strategies by which each process has only a part of the module."""
+_runs: Final[weakref.WeakKeyDictionary[Any, tuple[Recorder, str | None]]] = (
+    weakref.WeakKeyDictionary()
+)
+"""Where each trainer was fitted, and the model that was logged, for tests that come after."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +72,11 @@ def autolog(  # noqa: PLR0913, PLR0917 - MLflow's signature
     at every so many steps instead of the end of the epoch. With `checkpoint`, a checkpoint is an
     artifact when `checkpoint_monitor` is better than before, in the sense of `checkpoint_mode`
     (`min` or `max`), or each time, without `checkpoint_save_best_only`: at the end of each epoch,
-    or after `checkpoint_save_freq` steps; only where one process trains. Of several processes,
-    the one of rank 0 logs. The other switches are those of `headrace.autolog`.
+    or after `checkpoint_save_freq` steps; only where one process trains. The module is logged as a
+    model, where a process has all of it: as an exported program where it is called in a training
+    step with one tensor, or has an `example_input_array`, and can be exported; else as a pickle.
+    Of several processes, the one of rank 0 logs. The other switches are those of
+    `headrace.autolog`.
     """
     LIBRARY.switch(LightningOptions(**locals()))
 
@@ -103,9 +111,21 @@ def _fit(call: Call) -> Generator[None, Any, None]:
     finally:
         # Lightning may have put a new list there.
         trainer.callbacks = [callback for callback in trainer.callbacks if callback is not watcher]
-    _runs[trainer] = call.log
+        watcher.stop_watching_inputs()
+    _runs[trainer] = call.log, None
     with LIBRARY.guard("the summary of the module"):
         call.log.text(_summary(trainer), "model_summary.txt")
+    _runs[trainer] = call.log, _log_module(call.log, trainer, watcher.input)
+
+
+def _log_module(log: Recorder, trainer: Any, rows: Any) -> str | None:
+    if any(kind.__name__ in _PARTS for kind in type(trainer.strategy).__mro__):
+        return None
+    module = trainer.lightning_module
+    example = getattr(module, "example_input_array", None) if rows is None else rows
+    if not hasattr(example, "shape"):
+        example = None
+    return log_model(log, LIBRARY, module, "pytorch", data=copied_rows(example))
 
 
 def _was_fitted(call: Call) -> bool:
@@ -113,10 +133,11 @@ def _was_fitted(call: Call) -> bool:
 
 
 def _test(call: Call) -> Generator[None, Any, None]:
-    log, last_epoch = _runs[call.instance], max(call.instance.current_epoch - 1, 0)
+    log, model_id = _runs[call.instance]
+    last_epoch = max(call.instance.current_epoch - 1, 0)
     results = yield
     for metrics in results or ():
-        log.metrics(metrics, step=last_epoch)
+        log.metrics(metrics, step=last_epoch, model_id=model_id)
     log.tags({_MODE: "testing"})
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from headrace.client.autolog.checkpoints import Checkpoints
 from headrace.client.autolog.library import Library
+from headrace.client.autolog.models import copied_rows
 from headrace.client.autolog.recording import Recorder
 
 
@@ -48,6 +49,9 @@ class Following:
         self.library = library
         self.options = options
         self.revive = revive
+        self.input: Any = None
+        """A few rows of what the module was called with first, where that was one tensor."""
+        self._hook: Any = None
         self._of_steps: set[str] = set()
         self._of_epochs: set[str] = set()
         self._logged: dict[str, Any] = {}
@@ -63,6 +67,22 @@ class Following:
         with self.library.guard("early stopping"):
             for stopping in trainer.early_stopping_callbacks[:1]:
                 self.log_to.params(_stopping_params(stopping))
+        # What is compiled would be compiled anew, with a hook and without it.
+        if self.options.log_models and not _is_compiled(pl_module):
+            with self.library.guard("what the module takes"):
+                self._hook = pl_module.register_forward_pre_hook(self._note_input)
+
+    def stop_watching_inputs(self) -> None:
+        """Take back what was put into the module, if it is there still."""
+        if self._hook is not None:
+            self._hook.remove()
+            self._hook = None
+
+    def _note_input(self, module: Any, inputs: tuple[Any, ...]) -> None:
+        with self.library.guard("what the module takes"):
+            self.stop_watching_inputs()
+            if len(inputs) == 1 and hasattr(inputs[0], "detach"):
+                self.input = copied_rows(inputs[0])
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Log whether the training was stopped early."""
@@ -134,6 +154,11 @@ class Following:
         self._checkpoints.offer(
             self.log_to, when, facts, lambda path: trainer.save_checkpoint(path, weights_only)
         )
+
+
+def _is_compiled(module: Any) -> bool:
+    names = ("_compiler_ctx", "_compiled_call_impl")
+    return any(getattr(module, name, None) is not None for name in names)
 
 
 def _optimizer_params(optimizers: Any) -> dict[str, Any]:

@@ -46,6 +46,7 @@ class Recorder:
         self.client = client
         self.run_id = run_id
         self._library = library
+        self._latest: dict[str, Metric] = {}
 
     def of_run(self, run_id: str) -> Recorder:
         """The same for another run, such as a child of this one."""
@@ -66,14 +67,29 @@ class Recorder:
         except InvalidRequest:
             self._one_by_one(pairs)
 
-    def metrics(self, metrics: Mapping[str, Any], step: int = 0, dataset: Any = None) -> None:
+    def latest(self) -> list[Metric]:
+        """The latest point of each metric that was added here, as far as it was in this process."""
+        return list(self._latest.values())
+
+    def metrics(
+        self,
+        metrics: Mapping[str, Any],
+        step: int = 0,
+        dataset: Any = None,
+        model_id: str | None = None,
+    ) -> None:
         """Add a point of each metric, all at one time; `dataset` is what they were measured on.
 
-        What is no number is left out.
+        `model_id` is the logged model that they are about. What is no number is left out.
         """
-        self.points(((key, value, step) for key, value in metrics.items()), dataset)
+        self.points(((key, value, step) for key, value in metrics.items()), dataset, model_id)
 
-    def points(self, points: Iterable[tuple[str, Any, int]], dataset: Any = None) -> None:
+    def points(
+        self,
+        points: Iterable[tuple[str, Any, int]],
+        dataset: Any = None,
+        model_id: str | None = None,
+    ) -> None:
         """Add points: key, value and step. What is no number is left out."""
         at = now()
         measured = {} if dataset is None else {"name": dataset.name, "digest": dataset.digest}
@@ -84,12 +100,17 @@ class Recorder:
                 value=value,
                 timestamp=at,
                 step=step,
+                model_id=model_id,
                 dataset_name=measured.get("name"),
                 dataset_digest=measured.get("digest"),
             )
             for key, value, step in numbers
             if value is not None
         ]
+        for point in made:
+            known = self._latest.get(point.key)
+            if known is None or point.step >= known.step:
+                self._latest[point.key] = point
         if made:
             self.client.log_batch(self.run_id, metrics=made)
 

@@ -15,13 +15,14 @@ from typing import Any, Final
 
 from headrace.client.autolog import scope
 from headrace.client.autolog import sklearn_evaluation as evaluation
+from headrace.client.autolog.by_id import ById
 from headrace.client.autolog.classes import methods_of, observe_subclasses
 from headrace.client.autolog.datasets import dataset_of
 from headrace.client.autolog.library import Library, Options
 from headrace.client.autolog.patching import Call, patch
 from headrace.client.autolog.recording import Recorder
 from headrace.client.autolog.replacement import Around
-from headrace.client.autolog.sklearn_evaluation import ById, Evaluation, Prediction
+from headrace.client.autolog.sklearn_evaluation import Evaluation, Prediction
 from headrace.errors import InvalidRequest
 
 FITS: Final = ("fit", "fit_transform", "fit_predict")
@@ -183,11 +184,12 @@ def _fit(call: Call) -> Generator[None, Any, None]:
     if any(name.rpartition("__")[2].startswith("copy") and not params[name] for name in params):
         training = copy.deepcopy(training.sample())  # the fit may write over its data
     yield
+    evaluation_of_fit = Evaluation(log)
     if LIBRARY.options.log_post_training_metrics:
-        _evaluations.put(estimator, Evaluation(log))
+        _evaluations.put(estimator, evaluation_of_fit)
     if not is_search(estimator) or hasattr(estimator, "best_estimator_"):
         _log_training(log, estimator, training, dataset)
-        _log_models(log, estimator, training)
+        evaluation_of_fit.model_id = _log_models(log, estimator, training)
     with LIBRARY.guard("the HTML of an estimator"):
         _log_html(log, estimator)
     if is_search(estimator):
@@ -222,19 +224,20 @@ def _log_training(log: Recorder, estimator: Any, training: Any, dataset: Any) ->
     log.metrics(metrics, dataset=dataset)
 
 
-def _log_models(log: Recorder, estimator: Any, training: Any) -> None:
-    """Log what was fitted, and the best estimator of a search by itself as well."""
+def _log_models(log: Recorder, estimator: Any, training: Any) -> str | None:
+    """Log what was fitted, and the best estimator of a search by itself as well; the first's id."""
     from headrace.client.autolog.models import log_model
 
     # "cloudpickle" is the default of MLflow's signature; the flavor chooses what is safe to load.
     form = LIBRARY.options.serialization_format
     asked = None if form == "cloudpickle" else form
+    made: str | None = None
     for name, model in (
         ("best_estimator", getattr(estimator, "best_estimator_", None)),
         ("model", estimator),
     ):
         if model is not None:
-            log_model(
+            made = log_model(
                 log,
                 LIBRARY,
                 model,
@@ -244,6 +247,7 @@ def _log_models(log: Recorder, estimator: Any, training: Any) -> None:
                 register=name == "model",
                 serialization_format=asked,
             )
+    return made
 
 
 def _log_plots(log: Recorder, estimator: Any, training: Any, predictions: Any) -> None:

@@ -13,43 +13,15 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable
 from types import FrameType
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final
 
 from headrace.client.autolog import scope
+from headrace.client.autolog.by_id import ById
 from headrace.client.autolog.recording import Recorder
 
-T = TypeVar("T")
 INFO_FILE: Final = "metric_info.json"
 MAX_CALLS: Final = 1000
 """Metrics of one run that are logged; a loop that computes more is not followed further."""
-
-
-class ById(Generic[T]):
-    """What is known about objects that cannot be keys; forgotten when the object is gone."""
-
-    def __init__(self) -> None:
-        self._known: dict[int, tuple[weakref.ref[Any], T]] = {}
-
-    def put(self, subject: Any, value: T) -> None:
-        """Know `value` about `subject`, unless nobody can tell when it is gone (as of a list)."""
-        number = id(subject)
-
-        def forget(reference: weakref.ref[Any]) -> None:
-            if (entry := self._known.get(number)) is not None and entry[0] is reference:
-                del self._known[number]
-
-        try:
-            self._known[number] = (weakref.ref(subject, forget), value)
-        except TypeError:
-            return
-
-    def get(self, subject: Any) -> T | None:
-        """What is known about `subject`; None for nothing."""
-        entry = self._known.get(id(subject))
-        return entry[1] if entry is not None and entry[0]() is subject else None
-
-    def __len__(self) -> int:
-        return len(self._known)
 
 
 class Evaluation:
@@ -57,6 +29,8 @@ class Evaluation:
 
     def __init__(self, log: Recorder) -> None:
         self.log = log
+        self.model_id: str | None = None
+        """The logged model that the fit made: these metrics are its own."""
         self._names: ById[str] = ById()
         self._uses: dict[str, int] = {}
         self._calls: dict[str, list[tuple[str, str]]] = {}
@@ -83,7 +57,7 @@ class Evaluation:
             key = f"{_numbered(metric, len(calls) + 1)}_{data_name}"
             calls.append((key, command))
             info = dict(sorted(call for calls in self._calls.values() for call in calls))
-        self.log.metrics({key: value})
+        self.log.metrics({key: value}, model_id=self.model_id)
         self.log.dictionary(info, INFO_FILE)
 
     def first_use(self, data: Any) -> bool:

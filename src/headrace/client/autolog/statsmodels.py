@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Generator
 from contextlib import suppress
 from numbers import Number
@@ -13,6 +14,7 @@ from headrace.client.autolog import scope
 from headrace.client.autolog.classes import methods_of, observe_subclasses
 from headrace.client.autolog.datasets import dataset_of
 from headrace.client.autolog.library import Library, Options
+from headrace.client.autolog.models import first_rows, log_model
 from headrace.client.autolog.patching import Call, patch
 
 FITS: Final = ("fit", "fit_regularized")
@@ -37,7 +39,7 @@ def autolog(
 ) -> None:
     """Have every `fit` of a statsmodels model log itself; `disable` takes it back.
 
-    What is about models is taken and has no effect yet.
+    The results are logged as a model, which is a pickle: statsmodels has no other form.
     """
     LIBRARY.switch(Options(**locals()))
 
@@ -85,6 +87,10 @@ def _fit(call: Call) -> Generator[None, Any, None]:
             if isinstance(value, Number) and not isinstance(value, bool | complex):
                 found[name] = value
     log.metrics(found)
+    rows = None
+    with LIBRARY.guard("what the model takes"):
+        rows = _rows_of(model)
+    log_model(log, LIBRARY, results, "statsmodels", data=rows)
     if hasattr(results, "summary"):
         # Results of fit_regularized have the method, and no summary.
         with LIBRARY.guard("the summary"), suppress(NotImplementedError):
@@ -101,3 +107,21 @@ def _params_of(call: Call) -> dict[str, Any]:
     params.update(call.arguments)
     formula = getattr(call.instance, "formula", None)
     return params if formula is None else {**params, "formula": formula}
+
+
+def _rows_of(model: Any) -> Any:
+    """A few rows of what the results predict from; None of a time series, which takes no rows.
+
+    Of a formula the columns that stand right of its `~`, else the exogenous variables as given.
+    """
+    if type(model).__module__.startswith("statsmodels.tsa"):
+        return None
+    formula, data = getattr(model, "formula", None), getattr(model, "data", None)
+    if not isinstance(formula, str):
+        return first_rows(getattr(data, "orig_exog", None))
+    table: Any = getattr(data, "frame", None)
+    if not hasattr(table, "columns"):
+        return None
+    _, _, right = formula.partition("~")
+    named = [name for name in table.columns if re.search(rf"\b{re.escape(str(name))}\b", right)]
+    return first_rows(table[named]) if named else None

@@ -10,11 +10,20 @@ from types import ModuleType
 from typing import Any, Final
 
 from headrace.client.autolog.library import Library, Options
+from headrace.client.autolog.models import log_model
 from headrace.client.autolog.patching import Call, patch
 from headrace.client.autolog.recording import Recorder
 
-_runs: Final[weakref.WeakKeyDictionary[Any, Recorder]] = weakref.WeakKeyDictionary()
-"""Where each trainer trained, for evaluations that come after."""
+_runs: Final[weakref.WeakKeyDictionary[Any, tuple[Recorder, str | None]]] = (
+    weakref.WeakKeyDictionary()
+)
+"""Where each trainer trained, and the model that it logged, for evaluations that come after."""
+_COMPONENTS: Final = {
+    "PreTrainedTokenizerBase": "tokenizer",
+    "BaseImageProcessor": "image_processor",
+    "FeatureExtractionMixin": "feature_extractor",
+}
+"""What makes a model's inputs: its class, and its name in a pipeline."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +46,11 @@ def autolog(  # noqa: PLR0913, PLR0917 - MLflow's signature
 
     Logged are the training arguments and the model's configuration as parameters, what the trainer
     logs (`loss`, `learning_rate`, `eval_loss`) at its global step, its totals, and the best metric
-    where it keeps one. With `log_datasets`, the data sets that come from `datasets`. A callback for
-    MLflow that the trainer has (`report_to="mlflow"`, or `"all"`) rests meanwhile, so that nothing
-    is logged twice. Of several processes, the first logs. The other switches are those of
-    `headrace.autolog`.
+    where it keeps one. With `log_datasets`, the data sets that come from `datasets`. With
+    `log_models`, the model and its tokenizer; `headrace.autolog` does not ask for it, for such
+    models may be large. A callback for MLflow that the trainer has (`report_to="mlflow"`, or
+    `"all"`) rests meanwhile, so that nothing is logged twice. Of several processes, the first logs.
+    The other switches are those of `headrace.autolog`.
     """
     LIBRARY.switch(TransformersOptions(**locals()))
 
@@ -62,11 +72,13 @@ def _train(call: Call) -> Generator[None, Any, None]:
             _log_data(call.log, trainer)
     with _followed(trainer, call.log):
         yield
-    _runs[trainer] = call.log
+    _runs[trainer] = call.log, None
     state = trainer.state
     if state.best_metric is not None:
         step = getattr(state, "best_global_step", None) or state.global_step
         call.log.metrics({"best_metric": state.best_metric}, step=step)
+    if LIBRARY.chosen:  # by the user, not by `headrace.autolog` for all libraries
+        _runs[trainer] = call.log, _log_model(call.log, trainer)
 
 
 def _has_trained(call: Call) -> bool:
@@ -74,9 +86,10 @@ def _has_trained(call: Call) -> bool:
 
 
 def _evaluate(call: Call) -> Generator[None, Any, None]:
-    log, step = _runs[call.instance], call.instance.state.global_step
+    log, model_id = _runs[call.instance]
+    step = call.instance.state.global_step
     metrics = yield
-    log.metrics(metrics or {}, step=step)
+    log.metrics(metrics or {}, step=step, model_id=model_id)
 
 
 @contextmanager
@@ -108,6 +121,28 @@ def _followed(trainer: Any, log: Recorder) -> Iterator[None]:
     finally:
         callbacks.remove(watcher)
         callbacks.extend(resting)
+
+
+def _log_model(log: Recorder, trainer: Any) -> str | None:
+    """Log the model with what makes its inputs, unless each process has only a part of it."""
+    if any(getattr(trainer, f"is_{name}_enabled", False) for name in ("deepspeed", "fsdp")):
+        return None
+    components, others = {"model": trainer.model}, {}
+    processor = _processor_of(trainer)
+    kinds = {each.__name__ for each in type(processor).__mro__}
+    name = next((name for base, name in _COMPONENTS.items() if base in kinds), None)
+    if name is not None:
+        components[name] = processor
+    elif processor is not None:
+        others["processor"] = processor
+    return log_model(log, LIBRARY, components, "transformers", **others)
+
+
+def _processor_of(trainer: Any) -> Any:
+    """The tokenizer, or what else makes the model's inputs; None for a trainer without."""
+    # Before 4.46 it was the tokenizer, which is a warning since then.
+    name = "processing_class" if hasattr(trainer, "processing_class") else "tokenizer"
+    return getattr(trainer, name, None)
 
 
 def _params(trainer: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from headrace.client.autolog.arguments import params_of
 from headrace.client.autolog.boosting import log_early_stopping, log_importance
+from headrace.client.autolog.boosting_models import LoggingEstimator, NotingRows, log_booster
 from headrace.client.autolog.datasets import MAX_BYTES, dataset_of
 from headrace.client.autolog.library import Library, Options
 from headrace.client.autolog.patching import Call, patch
@@ -20,7 +21,9 @@ _NO_PARAMS: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class XGBoostOptions(Options):
-    """The common switches, and the kinds of importance to log, as `Booster.get_score` has them."""
+    """The common switches, the kinds of importance to log, as `Booster.get_score` has them, and
+    the format of models.
+    """
 
     importance_types: Sequence[str] = ("weight",)
     model_format: str = "ubj"
@@ -44,8 +47,8 @@ def autolog(  # noqa: PLR0913, PLR0917 - MLflow's signature
 
     Logged are the parameters, the metrics of `evals` (`eval_set`) after each round as
     `{set}-{metric}`, the best and the last round of early stopping, and the importance of features
-    for each of `importance_types` (`weight` by default) as JSON and as a plot. The other switches
-    are those of `headrace.autolog`.
+    for each of `importance_types` (`weight` by default) as JSON and as a plot, and the model, in
+    `model_format` ("ubj" or "json"). The other switches are those of `headrace.autolog`.
     """
     given = dict(locals())
     given["importance_types"] = tuple(importance_types or ("weight",))
@@ -56,6 +59,12 @@ def _hook(xgboost: ModuleType) -> None:
     # The estimators call the name in their own module.
     for module in (xgboost, xgboost.training, xgboost.sklearn):
         patch(LIBRARY, module, "train", _train, when=_logs)
+    for matrix in (xgboost.DMatrix, xgboost.QuantileDMatrix):
+        LIBRARY.replace(matrix, "__init__", NotingRows(LIBRARY))
+    for name in ("XGBModel", "XGBClassifier", "XGBRanker"):
+        estimator = getattr(xgboost, name, None)  # they are there where scikit-learn is
+        if estimator is not None:
+            LIBRARY.replace(estimator, "fit", LoggingEstimator(LIBRARY, ("model_format",)))
 
 
 def _logs(_call: Call) -> bool:
@@ -78,6 +87,8 @@ def _train(call: Call) -> Generator[None, Any, None]:
         best = getattr(booster, "best_iteration", None) if history else None
         if best is not None:
             log_early_stopping(call.log, history, best, first_round=0)
+    form = LIBRARY.options.model_format
+    log_booster(call.log, LIBRARY, booster, call.argument("dtrain"), model_format=form)
     for kind in LIBRARY.options.importance_types:
         with LIBRARY.guard(f"the importance of features by {kind}"):
             log_importance(call.log, booster.get_score(importance_type=kind), kind)
