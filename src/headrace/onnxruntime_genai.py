@@ -17,7 +17,7 @@ from headrace.models.saving import save_model as _save
 __all__ = ["load_model", "log_model", "save_model"]
 
 
-def save_model(  # noqa: PLR0913, PLR0917 - as of MLflow's flavors
+def save_model(  # noqa: PLR0913, PLR0917 - MLflow's signature
     model: Any,
     path: str | Path,
     task: str | None = None,
@@ -38,7 +38,7 @@ def save_model(  # noqa: PLR0913, PLR0917 - as of MLflow's flavors
     _save(request_for(model, "onnxruntime_genai", **given(locals(), "model", "path")), path)
 
 
-def log_model(  # noqa: PLR0913, PLR0917 - as of MLflow's flavors
+def log_model(  # noqa: PLR0913, PLR0917 - MLflow's signature
     model: Any,
     artifact_path: str | None = None,
     task: str | None = None,

@@ -17,7 +17,7 @@ from headrace.models.flavors.openai_answers import (
     Generated,
     cut_at_stop,
     embeddings_answer,
-    held_back,
+    streamed,
 )
 from headrace.models.flavors.openai_engine import Engine, answers, chat_pieces
 from headrace.models.flavors.openai_requests import (
@@ -186,17 +186,12 @@ def test_nothing_of_a_stop_text_is_left(text: str, stop: list[str]) -> None:
 
 
 @given(st.text("ab", max_size=12), st.lists(st.text("ab", min_size=1, max_size=4), max_size=3))
-def test_nothing_that_is_streamed_has_to_be_taken_back(text: str, stop: list[str]) -> None:
-    said, known = "", ""
-    for character in text:
-        known += character
-        cut, is_stopped = cut_at_stop(known, stop)
-        if is_stopped:
-            known = cut
-            break
-        said = known[: max(len(said), len(known) - held_back(known, stop))]
-    assert known.startswith(said)
-    assert not any(each in known for each in stop)
+def test_what_is_streamed_has_no_stop_text_in_it(text: str, stop: list[str]) -> None:
+    said = "".join(streamed(text, stop))
+    assert text.startswith(said)
+    assert not any(each in said for each in stop)
+    if not any(each in text for each in stop):
+        assert said == text
 
 
 def test_the_signature_of_a_task_is_fixed() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+import threading
+from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -221,6 +223,38 @@ class TestChat:
         usage = answer["usage"]
         assert tokens in (None, usage["completion_tokens"])
         assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
+
+    @pytest.mark.parametrize(
+        ("more", "content", "reason"),
+        [
+            ({}, ANSWER, "stop"),
+            ({"max_tokens": 3}, "The capital of", "length"),
+            ({"stop": ["Paris"]}, "The capital of France is ", "stop"),
+        ],
+    )
+    def test_an_answer_is_streamed(
+        self, saved: Path, more: dict[str, Any], content: str, reason: str
+    ) -> None:
+        pieces = load_pyfunc(saved).predict_stream(conversation(QUESTION, **more))
+        choices = [each["choices"][0] for each in pieces]
+        assert "".join(each["delta"].get("content", "") for each in choices) == content
+        assert choices[-1]["finish_reason"] == reason
+        assert len(choices) > 3
+
+    def test_a_stream_that_nobody_reads_ends_its_thread(self, saved: Path) -> None:
+        request = conversation("?", temperature=5.0, max_tokens=200)
+        pieces = load_pyfunc(saved).predict_stream(request)
+        next(pieces)
+        cast("Generator[Any, None, None]", pieces).close()
+        names = [thread.name for thread in threading.enumerate()]
+        assert not any(name.startswith("headrace-stream") for name in names)
+
+    def test_a_configuration_that_it_does_not_know_is_refused(self, saved: Path) -> None:
+        loaded = load_pyfunc(saved, {"unknown_to_generate": 3})
+        with pytest.raises(InvalidRequest, match="unknown_to_generate"):
+            list(loaded.predict_stream(conversation(QUESTION)))
+        with pytest.raises(InvalidRequest, match="unknown_to_generate"):
+            loaded.predict(conversation(QUESTION))
 
     def test_n_answers_are_drawn_or_repeated(self, saved: Path) -> None:
         loaded = load_pyfunc(saved)

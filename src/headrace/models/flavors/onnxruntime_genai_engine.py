@@ -17,7 +17,7 @@ from headrace.models.flavors.openai_answers import (
     FinishReason,
     Generated,
     cut_at_stop,
-    held_back,
+    streamed,
 )
 from headrace.models.flavors.openai_engine import Engine, answers
 from headrace.models.flavors.openai_requests import (
@@ -123,19 +123,18 @@ class GenAIModel(Engine):
         search, stop, seed = self._search(sampling, len(tokens))
         if seed is not None:
             search["random_seed"] = seed
-        text, said, reason = "", 0, "length"
-        for token, piece in self._tokens(tokens, search, sampling):
-            text += piece
-            whole, is_stopped = cut_at_stop(text, stop)
-            if is_stopped or token in self._ends:
-                text, reason = whole, "stop"
-                break
-            end = len(text) - held_back(text, stop)
-            if end > said:
-                yield text[said:end]
-                said = end
-        if len(text) > said:
-            yield text[said:]
+        reason: FinishReason = "length"
+
+        def pieces() -> Iterator[str]:
+            nonlocal reason
+            for token, piece in self._tokens(tokens, search, sampling):
+                if token in self._ends:
+                    reason = "stop"
+                    return
+                yield piece
+
+        if (yield from streamed(pieces(), stop)):
+            reason = "stop"
         yield reason
 
     def _completion(

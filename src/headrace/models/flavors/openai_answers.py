@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -108,6 +108,26 @@ def held_back(text: str, stop: Sequence[str]) -> int:
                 longest = length
                 break
     return longest
+
+
+def streamed(pieces: Iterable[str], stop: Sequence[str]) -> Generator[str, None, bool]:
+    """Pieces of a text, up to the first stop text; whether there was one is returned at the end.
+
+    What may be the beginning of a stop text is kept back until more is known.
+    """
+    text, said = "", 0
+    for piece in pieces:
+        text += piece
+        whole, is_stopped = cut_at_stop(text, stop)
+        end = len(whole) if is_stopped else len(text) - held_back(text, stop)
+        if end > said:
+            yield text[said:end]
+            said = end
+        if is_stopped:
+            return True
+    if len(text) > said:
+        yield text[said:]
+    return False
 
 
 def _answer(

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Final
 
 from headrace.errors import InvalidRequest
-from headrace.models.flavors.openai_answers import Completion, Generated, cut_at_stop
+from headrace.models.flavors.openai_answers import (
+    Completion,
+    FinishReason,
+    Generated,
+    cut_at_stop,
+    streamed,
+)
 from headrace.models.flavors.openai_engine import Engine
 from headrace.models.flavors.openai_requests import Sampling
 
@@ -65,14 +73,42 @@ class PipelineEngine(Engine):
 
     def generate(self, prompt: str, sampling: Sampling, *, is_chat: bool) -> Generated:
         """See Engine."""
+        return self._generated(prompt, sampling, is_chat, {})
+
+    def stream(
+        self, prompt: str, sampling: Sampling, *, is_chat: bool
+    ) -> Iterator[str | FinishReason]:
+        """See Engine. A thread of its own generates; it ends when nobody asks for more."""
+        from transformers import TextIteratorStreamer
+
+        pieces = TextIteratorStreamer(self._tokenizer, skip_prompt=True, skip_special_tokens=True)
+        is_over = threading.Event()
+        more = {"streamer": pieces, "is_over": is_over}
+        with ThreadPoolExecutor(1, "headrace-stream") as threads:
+            work = threads.submit(self._generated, prompt, sampling, is_chat, more)
+            work.add_done_callback(lambda _: pieces.on_finalized_text("", stream_end=True))
+            try:
+                is_stopped = yield from streamed(pieces, sampling.stop)
+            finally:
+                is_over.set()
+            yield "stop" if is_stopped else work.result().completions[0].finish_reason
+
+    def _generated(
+        self, prompt: str, sampling: Sampling, is_chat: bool, more: Mapping[str, Any]
+    ) -> Generated:
         special = {"add_special_tokens": False} if is_chat else {}
         length = len(self._tokenizer(prompt, **special)["input_ids"])
-        options = {**self._options, **self._asked(sampling, length)}
+        options = {**self._options, **self._asked(sampling, length, more.get("is_over"))}
+        if "streamer" in more:
+            options["streamer"] = more["streamer"]
         is_random = options.get("do_sample") is not False
         if is_random and sampling.n > 1:
             options["num_return_sequences"] = sampling.n
         with _seeded(self._seed if sampling.seed is None else sampling.seed):
-            records = self._pipeline(prompt, return_tensors=True, **special, **options)
+            try:
+                records = self._pipeline(prompt, return_tensors=True, **special, **options)
+            except (ValueError, TypeError) as error:
+                raise InvalidRequest(f"The model does not generate like this: {error}") from error
         made = [
             self._completion(each["generated_token_ids"][length:], sampling) for each in records
         ]
@@ -80,7 +116,9 @@ class PipelineEngine(Engine):
             made *= sampling.n  # nothing is drawn: they are all the same
         return Generated(length, tuple(made))
 
-    def _asked(self, sampling: Sampling, length: int) -> dict[str, Any]:
+    def _asked(
+        self, sampling: Sampling, length: int, is_over: threading.Event | None
+    ) -> dict[str, Any]:
         from transformers import LogitsProcessorList, StoppingCriteriaList
 
         asked: dict[str, Any] = {
@@ -94,8 +132,8 @@ class PipelineEngine(Engine):
             )
             if value is not None
         }
-        if sampling.stop:
-            criterion = _stop_at(self._tokenizer, sampling.stop, length)
+        if sampling.stop or is_over is not None:
+            criterion = _stop_at(self._tokenizer, sampling.stop, length, is_over)
             asked["stopping_criteria"] = StoppingCriteriaList([criterion])
         if sampling.frequency_penalty or sampling.presence_penalty:
             asked["logits_processor"] = LogitsProcessorList([penalties(sampling, length)])
@@ -130,18 +168,25 @@ def _seeded(seed: int | None) -> Iterator[None]:
         yield
 
 
-def _stop_at(tokenizer: Any, stop: Sequence[str], length: int) -> Any:
-    """A criterion that ends a text when a stop text is in it. Only its end is looked at."""
+def _stop_at(
+    tokenizer: Any, stop: Sequence[str], length: int, is_over: threading.Event | None
+) -> Any:
+    """A criterion that ends a text when a stop text is in it, of which only the end is looked at,
+    or when nobody waits for it any more.
+    """
     import torch
     from transformers import StoppingCriteria
 
-    tail = max(len(each) for each in stop) + _LEAST_TAIL
+    tail = max((len(each) for each in stop), default=0) + _LEAST_TAIL
 
     class StopAtText(StoppingCriteria):  # type: ignore[misc]  # transformers has no types here
         def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
-            ends = [row[length:][-tail:] for row in input_ids.tolist()]
-            texts = [tokenizer.decode(end, skip_special_tokens=True) for end in ends]
-            found = [cut_at_stop(text, stop)[1] for text in texts]
+            if is_over is not None and is_over.is_set():
+                found = [True] * len(input_ids)
+            else:
+                ends = [row[length:][-tail:] for row in input_ids.tolist()] if stop else []
+                texts = [tokenizer.decode(end, skip_special_tokens=True) for end in ends]
+                found = [cut_at_stop(text, stop)[1] for text in texts] or [False] * len(input_ids)
             return torch.tensor(found, dtype=torch.bool, device=input_ids.device)
 
     return StopAtText()

@@ -12,8 +12,8 @@ from typing import Any, Final
 from headrace.errors import InvalidRequest
 from headrace.models.flavor import Predictor
 from headrace.models.flavors.openai_answers import embeddings_answer
-from headrace.models.flavors.openai_engine import Engine, answers
-from headrace.models.flavors.openai_requests import rows_of, texts_of
+from headrace.models.flavors.openai_engine import Engine, answers, chat_pieces
+from headrace.models.flavors.openai_requests import CHAT, rows_of, texts_of
 from headrace.models.flavors.transformers_generation import checked_options
 
 PROMPTED: Final = (
@@ -42,6 +42,12 @@ class AnswersPredictor(Predictor):
     def predict(self, data: Any, params: Mapping[str, Any] | None = None) -> Any:
         """See Predictor."""
         return answers(self._engine, self._task, data, params)
+
+    def predict_stream(self, data: Any, params: Mapping[str, Any] | None = None) -> Iterator[Any]:
+        """See Predictor. Pieces of a chat answer."""
+        if self._task != CHAT:
+            return super().predict_stream(data, params)
+        return chat_pieces(self._engine, data, params)
 
 
 class EmbeddingsPredictor(Predictor):
