@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.errors import InvalidModel, InvalidRequest
-from headrace.models.flavors.transformers_files import config_in, files_in
+from headrace.models.flavors.transformers_files import config_in, files_in, show
 
 if TYPE_CHECKING:
     from headrace.models.trust import VerifiedFolder
@@ -21,13 +21,9 @@ CONFIG: Final = "genai_config.json"
 PROVIDERS: Final = ("cpu", "cuda", "dml", "webgpu", "rocm")
 """Those whose options name no libraries."""
 _LIBRARIES: Final = (".so", ".dll", ".dylib", ".pyd")
-_SHOWN: Final = (
-    *(".json", ".txt", ".jinja", ".model", ".tiktoken", ".onnx", ".data", ".bin", ".onnx_data"),
-    *(".bpe", ".vocab", ".spm", ".md"),
-)
 _LINKED: Final = (".onnx", ".data", ".bin", ".onnx_data")
+"""The graph and its weights. ONNX Runtime reads all of them as numbers, whatever they are."""
 _TENSORS: Final = ("inputs", "outputs")
-_MAX_DESCRIPTION: Final = 256 << 20
 
 
 class View:
@@ -36,16 +32,7 @@ class View:
     def __init__(self, folder: VerifiedFolder, name: str) -> None:
         self._home = tempfile.TemporaryDirectory(prefix="headrace-view-")
         self.path = Path(self._home.name) / PurePosixPath(name).name
-        for each in files_in(folder, name):
-            below = PurePosixPath(each).relative_to(name)
-            if below.suffix not in _SHOWN:
-                continue
-            target = self.path / below
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if below.suffix in _LINKED:
-                target.symlink_to(folder.file(each).resolve())
-            else:
-                target.write_bytes(folder.read(each, _MAX_DESCRIPTION))
+        show(folder, name, self.path, _LINKED)
 
 
 def check_provider(name: str | None) -> None:

@@ -11,6 +11,7 @@ from headrace.errors import InvalidRequest
 from headrace.models.flavor import Flavor, Predictor, Saved, Target, comes_from
 from headrace.models.flavors.openai_requests import EMBEDDINGS, TASKS
 from headrace.models.flavors.openai_signatures import check_no_other_signature, signature_of_task
+from headrace.models.flavors.transformers_files import offline
 from headrace.models.flavors.transformers_loading import dtype_named, load_components
 from headrace.models.flavors.transformers_predicting import (
     AnswersPredictor,
@@ -86,7 +87,8 @@ class TransformersFlavor(Flavor):
                     "components ('model', 'tokenizer' …) or the path of a checkpoint's folder, "
                     f"not as a {type(model).__name__}."
                 )
-            written = write_pipeline(pipeline, target, options)
+            with offline():
+                written = write_pipeline(pipeline, target, options)
         check_task(task, written.task)
         check_template(prompt_template, written.task)
         metadata: dict[str, Any] = {}
@@ -213,8 +215,6 @@ def _pipeline(
     task: str, components: Mapping[str, Any], device: Any, options: Mapping[str, Any]
 ) -> Any:
     import transformers
-
-    from headrace.models.flavors.transformers_files import offline
 
     try:
         with offline():

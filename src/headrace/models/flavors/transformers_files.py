@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from headrace.models.trust import VerifiedFolder
 
 WEIGHTS: Final = ".safetensors"
-_DESCRIPTIONS: Final = (
+DESCRIPTIONS: Final[tuple[str, ...]] = (
     *(".json", ".txt", ".jinja", ".model", ".tiktoken", ".spm", ".bpe", ".vocab"),
     ".md",
 )
@@ -47,15 +47,24 @@ def reviewed(folder: VerifiedFolder, name: str) -> Iterator[Path]:
         yield view
 
 
-def show(folder: VerifiedFolder, name: str, view: Path) -> None:
-    """Put into `view` what cannot run code of the folder `name` of a model."""
+def show(
+    folder: VerifiedFolder,
+    name: str,
+    view: Path,
+    linked: tuple[str, ...] = (WEIGHTS,),
+    copied: tuple[str, ...] = DESCRIPTIONS,
+) -> None:
+    """Put into `view` what cannot run code of the folder `name` of a model.
+
+    That is what its ending tells: weights are `linked`, descriptions `copied` once verified.
+    """
     for each in files_in(folder, name):
         below = PurePosixPath(each).relative_to(name or ".")
-        if below.name in _NEVER_SHOWN or below.suffix not in (*_DESCRIPTIONS, WEIGHTS):
+        if below.name in _NEVER_SHOWN or below.suffix not in (*linked, *copied):
             continue
         target = view / below
         target.parent.mkdir(parents=True, exist_ok=True)
-        if below.suffix == WEIGHTS:
+        if below.suffix in linked:
             target.symlink_to(folder.file(each).resolve())
         else:
             target.write_bytes(_without_paths(below.name, folder.read(each, _MAX_DESCRIPTION)))

@@ -132,7 +132,7 @@ def write_pipeline(pipeline: Any, target: Target, options: Options) -> Written:
     return Written(
         facts,
         str(pipeline.task),
-        _packages(is_adapted=is_adapted, has_images=components["image_processor"] is not None),
+        _packages(components["image_processor"], is_adapted=is_adapted),
         _modules(pipeline, inner, *others),
         _code_in(target.folder),
     )
@@ -257,8 +257,14 @@ def _base(path: str | None) -> str:
     return str(found)
 
 
-def _packages(*, is_adapted: bool, has_images: bool) -> tuple[str, ...]:
-    more = (*(["peft"] if is_adapted else []), *(["pillow"] if has_images else []))
+def _packages(images: Any, *, is_adapted: bool) -> tuple[str, ...]:
+    """What loading needs; torchvision only for what is calculated by it."""
+    kinds = " ".join(kind.__name__ for kind in type(images).__mro__)
+    more = [
+        *(["peft"] if is_adapted else []),
+        *(["pillow"] if images is not None else []),
+        *(["torchvision"] if "Torchvision" in kinds or "Fast" in kinds else []),
+    ]
     return ("transformers", "torch", *more)
 
 
