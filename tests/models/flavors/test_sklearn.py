@@ -43,8 +43,10 @@ from sklearn.utils import all_estimators
 import headrace.sklearn
 from headrace.errors import InvalidModel, InvalidRequest, NotTrusted
 from headrace.models.flavors.skops_names import objects
+from headrace.models.flavors.skops_reader import SkopsFile
 from headrace.models.loading import load_model, load_pyfunc
 from tests.models.flavors.sklearn_own import Doubled, Majority, squared
+from tests.models.skops_files import edited, node_of
 
 IRIS = load_iris(as_frame=True)
 CANCER = load_breast_cancer(as_frame=True)
@@ -153,6 +155,20 @@ def test_columns_of_all_kinds(tmp_path: Path) -> None:
     found = load_model(unsigned(tmp_path / "h"))
     wanted = steps.predict_proba(table.drop(columns="colour"))
     np.testing.assert_array_equal(found.predict_proba(table.drop(columns="colour")), wanted)
+
+
+def test_what_skops_wrote_before_0_15() -> None:
+    """The loss of several classes was a plain object then."""
+    model = HistGradientBoostingClassifier(max_iter=2).fit(IRIS.data, IRIS.target)
+
+    def edit(schema: dict[str, Any], files: dict[str, bytes]) -> None:
+        node = node_of(schema, "CyHalfMultinomialLoss")
+        node.pop("__reduce__")
+        node["__loader__"] = "ObjectNode"
+        schema["protocol"] = 1
+
+    found = SkopsFile(edited(model, edit)).load()
+    np.testing.assert_array_equal(found.predict(IRIS.data), model.predict(IRIS.data))
 
 
 def test_words(tmp_path: Path) -> None:

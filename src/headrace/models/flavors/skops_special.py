@@ -69,6 +69,11 @@ def loss_from(module: str, name: str, args: Any) -> Any:
     return getattr(importlib.import_module(module), name)(*numbers)
 
 
+def _multinomial_loss(_: Any) -> Any:
+    """The one loss that skops wrote as a plain object before 0.15; it has no state."""
+    return loss_from("sklearn._loss._loss", "CyHalfMultinomialLoss", ())
+
+
 def _search_tree(state: Any) -> tuple[Any, dict[str, Any]]:
     """The points of a search tree and how they are searched; the tree itself is grown anew."""
     data, leaf_size, metric, weights = state[0], state[4], state[11], state[12]
@@ -168,6 +173,7 @@ _MAKERS: Final[dict[tuple[str, str], Callable[[Any], Any]]] = {
     ("sklearn.neighbors._ball_tree", "BallTree"): _ball_tree("BallTree"),
     ("sklearn.neighbors._ball_tree", "BallTree64"): _ball_tree("BallTree64"),
     ("sklearn.neighbors._ball_tree", "BallTree32"): _ball_tree("BallTree32"),
+    ("sklearn._loss._loss", "CyHalfMultinomialLoss"): _multinomial_loss,
     ("scipy.interpolate._bsplines", "BSpline"): _spline,
     ("scipy.stats._distn_infrastructure", "rv_continuous_frozen"): _frozen,
     ("scipy.stats._distn_infrastructure", "rv_discrete_frozen"): _frozen,
