@@ -10,12 +10,15 @@ from headrace.client.later import missing as __getattr__  # noqa: F401 - Python 
 from headrace.client.model_loading import load_model as _load
 from headrace.client.model_logging import log_model as _log
 from headrace.client.state_dicts import load_state_dict, log_state_dict, save_state_dict
+from headrace.models.environment.defaults import default_conda_env, default_requirements
 from headrace.models.model import ModelInfo
 from headrace.models.saving import given, request_for
 from headrace.models.saving import save_model as _save
 
 __all__ = [
     "autolog",
+    "get_default_conda_env",
+    "get_default_pip_requirements",
     "load_model",
     "load_state_dict",
     "log_model",
@@ -89,3 +92,13 @@ def load_model(
     calculation that it is, a `torch.fx.GraphModule`, whose `exported_program` is what was saved.
     """
     return _load(model_uri, "pytorch", dst_path=dst_path, trust=trust, **kwargs)
+
+
+def get_default_pip_requirements() -> list[str]:
+    """What any model saved here needs, pinned to what is installed."""
+    return default_requirements("torch", "cloudpickle")
+
+
+def get_default_conda_env() -> dict[str, Any]:
+    """The same as a conda environment."""
+    return default_conda_env(get_default_pip_requirements())

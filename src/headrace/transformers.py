@@ -9,11 +9,20 @@ from headrace.client.autolog.transformers import autolog
 from headrace.client.later import missing as __getattr__  # noqa: F401 - Python looks for it
 from headrace.client.model_loading import load_model as _load
 from headrace.client.model_logging import log_model as _log
+from headrace.models.environment.defaults import default_conda_env, default_requirements
+from headrace.models.flavor import comes_from
 from headrace.models.model import ModelInfo
 from headrace.models.saving import given, request_for
 from headrace.models.saving import save_model as _save
 
-__all__ = ["autolog", "load_model", "log_model", "save_model"]
+__all__ = [
+    "autolog",
+    "get_default_conda_env",
+    "get_default_pip_requirements",
+    "load_model",
+    "log_model",
+    "save_model",
+]
 
 
 def save_model(  # noqa: PLR0913, PLR0917 - MLflow's signature
@@ -98,3 +107,14 @@ def load_model(
         base_model_path=base_model_path,
         **kwargs,
     )
+
+
+def get_default_pip_requirements(model: Any) -> list[str]:
+    """What this model needs at least, pinned to what is installed."""
+    adapters = ["peft"] if comes_from(model, "peft") else []
+    return default_requirements("transformers", "torch", *adapters)
+
+
+def get_default_conda_env(model: Any) -> dict[str, Any]:
+    """The same as a conda environment."""
+    return default_conda_env(get_default_pip_requirements(model))

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 _LOCAL: Final = "local"
 _MANAGERS: Final = ("uv", "virtualenv", _LOCAL)
-_NOT_PASSED: Final = frozenset(("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"))
 
 
 def _track(_context: click.Context, _option: click.Parameter, uri: str | None) -> None:
@@ -164,6 +163,7 @@ def predict(  # noqa: PLR0913, PLR0917 - MLflow's signature
 ) -> None:
     """Predict with a model, in an environment of what it needs."""
     from headrace.client.model_loading import local_model
+    from headrace.client.model_predicting import predicting
 
     override = [part.strip() for part in (pip_requirements_override or "").split(",")]
     override = [part for part in override if part]
@@ -177,17 +177,12 @@ def predict(  # noqa: PLR0913, PLR0917 - MLflow's signature
         _predict_here(folder, trust, content_type, input_path, output_path)
         return
     environment = _prepared(folder, override, trust)
-    words = ["models", "predict", "-m", str(folder), "-t", content_type, "--env-manager", _LOCAL]
+    words, env = predicting(
+        environment.python, folder, content_type, trust=trust, variables=dict(variables)
+    )
     words += ["-i", str(input_path)] if input_path else []
     words += ["-o", str(output_path)] if output_path else []
-    words += ["--trust"] if trust else []
-    inherited = {name: value for name, value in os.environ.items() if name not in _NOT_PASSED}
-    ended = subprocess.run(  # noqa: S603 - the Python that was made for it, no shell
-        # -P: what lies in the working folder is not imported.
-        [str(environment.python), "-P", "-m", "headrace", *words],
-        env={**inherited, **dict(variables)},
-        check=False,
-    )
+    ended = subprocess.run(words, env=env, check=False)  # noqa: S603 - its own Python, no shell
     context.exit(ended.returncode if ended.returncode >= 0 else 128 - ended.returncode)
 
 
@@ -228,19 +223,10 @@ def _prepared(folder: Path, override: Sequence[str], trust: bool) -> PreparedEnv
 def _predict_here(
     folder: Path, trust: bool, content_type: str, source: Path | None, target: Path | None
 ) -> None:
-    from headrace.models.loading import load_pyfunc
-    from headrace.models.payload import Payload, decode_csv, decode_payload
-    from headrace.models.predictions import encode_predictions
+    from headrace.client.model_predicting import predictions_of
 
-    model = load_pyfunc(folder, trust=trust)
     data = source.read_bytes() if source else sys.stdin.buffer.read()
-    if content_type == "csv":
-        payload = Payload(decode_csv(data.decode("utf-8-sig", "replace"), model.signature))
-    else:
-        hinted = model.metadata.is_signature_from_type_hint
-        payload = decode_payload(data, model.signature, from_type_hints=hinted)
-    predictions = model.predict(payload.data, payload.params)
-    text = encode_predictions(predictions, is_unwrapped=payload.is_unwrapped)
+    text = predictions_of(folder, data, content_type, trust=trust)
     if target is None:
         click.echo(text)
     else:

@@ -7,14 +7,16 @@ artifact URIs, and folders.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from headrace.artifacts.open import local_path
 from headrace.client.client import current_client
 from headrace.client.model_cache import fetched
+from headrace.errors import NotFound
 from headrace.models import loading
-from headrace.models.model import MODEL_FILE, ModelInfo, info_of, no_model
+from headrace.models.model import MODEL_FILE, ModelInfo, facts_of, info_of, no_model
 from headrace.models.pyfunc import PyFuncModel
 from headrace.protocol.uris import scheme_of
 
@@ -63,6 +65,14 @@ def load_pyfunc(
 
 
 def get_model_info(model_uri: str | Path) -> ModelInfo:
-    """What a model's folder says of itself. NotFound; InvalidRequest."""
-    _, model = loading.open_model(local_model(model_uri))
-    return info_of(model, str(model_uri))
+    """What a model's folder says of itself, and for a logged model what the store knows of it.
+
+    NotFound; InvalidRequest.
+    """
+    uri = str(model_uri)
+    _, model = loading.open_model(local_model(uri))
+    if model.model_id and scheme_of(uri) not in ("", "file"):
+        with suppress(NotFound):  # files of a model that was logged elsewhere
+            logged = current_client().get_logged_model(model.model_id)
+            return info_of(model, logged.model_uri, **facts_of(logged))
+    return info_of(model, uri)

@@ -21,7 +21,7 @@ from headrace.client.entities import LoggedModel
 from headrace.client.models import initialize_logged_model, register_model
 from headrace.errors import HeadraceError, InvalidRequest
 from headrace.models import saving
-from headrace.models.model import Model, ModelInfo, info_of
+from headrace.models.model import Model, ModelInfo, facts_of, info_of
 from headrace.models.saving import SaveRequest, request_for, write_model
 from headrace.models.trust import SIGNATURE_FILE, signature_over
 from headrace.protocol.datasets import ModelOutput
@@ -114,11 +114,7 @@ def log(request: SaveRequest, how: LogRequest, run: tuple[Client, str] | None = 
         described,
         logged.model_uri,
         registered_model_version=None if version is None else int(version),
-        name=logged.name,
-        params=logged.params,
-        tags=logged.tags,
-        metrics=logged.metrics,
-        creation_timestamp=logged.creation_timestamp,
+        **facts_of(logged),
     )
 
 

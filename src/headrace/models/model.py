@@ -10,10 +10,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from headrace.errors import InvalidRequest, NotFound
+from headrace.models import also_here
 from headrace.protocol.server_info import MLFLOW_VERSION
+from headrace.protocol.uris import scheme_of
 
 if TYPE_CHECKING:
     from headrace.models.schema import ParamSchema, Schema
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 MODEL_FILE: Final = "MLmodel"
 PYFUNC: Final = "python_function"
+__getattr__ = also_here("get_model_info", "set_model", "update_model_requirements")
+
 _MAX_BYTES: Final = 32 << 20
 _FIELDS: Final = (
     *("artifact_path", "auth_policy", "env_vars", "flavors", "is_signature_from_type_hint"),
@@ -99,6 +103,50 @@ class Model:
         """The schema of the parameters of predictions; None where there are none."""
         return self.signature.params if self.signature else None
 
+    def load_input_example(self, path: str | Path | None = None) -> Any:
+        """The data of the example that was saved with the model; None without one.
+
+        `path` is the model's folder or a URI, by default the one by which it was logged.
+        """
+        from headrace.models.examples import load_example
+
+        info = self.saved_input_example_info
+        return info and load_example(_on_disk(path or self._uri()), info, self.signature)
+
+    def load_input_example_params(self, path: str | Path) -> dict[str, Any] | None:
+        """The parameters of the example, as `load_input_example`; None where there are none."""
+        from headrace.models.examples import load_example_params
+
+        info = self.saved_input_example_info
+        return info and load_example_params(_on_disk(path), info)
+
+    def get_serving_input(self, path: str | Path) -> str | None:
+        """The request that the example makes, as JSON text, as `load_input_example`."""
+        from headrace import models
+
+        has_one = (self.saved_input_example_info or {}).get("serving_input_path") is not None
+        return models.load_serving_example(path) if has_one else None
+
+    def get_model_info(self, logged_model: Any = None) -> ModelInfo:
+        """What there is to say of the model; `logged_model` adds its name, params and metrics."""
+        more = {} if logged_model is None else facts_of(logged_model)
+        return info_of(self, self._uri(), **more)
+
+    def get_tags_dict(self) -> dict[str, Any]:
+        """Where the model is from, and its flavors without their configuration."""
+        names = ("artifact_path", "model_uuid", "run_id", "utc_time_created")
+        flavors = {
+            name: {key: value for key, value in facts.items() if key != "config"}
+            for name, facts in self.flavors.items()
+        }
+        found = self.to_dict()
+        return {**{name: found[name] for name in names if name in found}, "flavors": flavors}
+
+    def _uri(self) -> str:
+        if self.model_id:
+            return f"models:/{self.model_id}"
+        return f"runs:/{self.run_id}/{self.artifact_path}"
+
     def to_dict(self) -> dict[str, Any]:
         """The file's content, keys in order; the signature's parts are JSON texts."""
         found = {name: getattr(self, name) for name in _FIELDS}
@@ -113,17 +161,20 @@ class Model:
         """`to_dict` as JSON."""
         return json.dumps(self.to_dict(), default=str)
 
-    def to_yaml(self) -> str:
-        """`to_dict` as the text of the file."""
+    def to_yaml(self, stream: IO[str] | None = None) -> str:
+        """`to_dict` as the text of the file, which is also written to `stream`."""
         from headrace.protocol.yaml_text import dump_yaml
 
         try:
-            return dump_yaml(self.to_dict())
+            text = dump_yaml(self.to_dict())
         except ValueError as error:
             raise InvalidRequest(
                 f"The model's description cannot be written as YAML: {error}. Metadata may hold "
                 "texts, numbers, lists and dictionaries."
             ) from error
+        if stream is not None:
+            stream.write(text)
+        return text
 
     def save(self, path: str | Path) -> None:
         """Write the file to `path`, in place of an older one."""
@@ -147,11 +198,11 @@ class Model:
 
     @classmethod
     def load(cls, path: str | Path) -> Model:
-        """Read the file in a folder, or the file itself.
+        """Read the file in a folder, or the file itself; `path` may be the URI of a model.
 
         NotFound where there is none; InvalidRequest for what is no model's description.
         """
-        file = Path(path)
+        file = _on_disk(path)
         if file.is_dir():
             file = file / MODEL_FILE
         try:
@@ -213,6 +264,20 @@ class ModelInfo:
 def no_model(where: str | Path) -> NotFound:
     """The error for a place where there is no model."""
     return NotFound(f"There is no model at '{where}': the file {MODEL_FILE} is missing.")
+
+
+def facts_of(logged: Any) -> dict[str, Any]:
+    """What a logged model knows that its files do not, for `info_of`."""
+    names = ("name", "params", "tags", "metrics", "creation_timestamp")
+    return {name: getattr(logged, name) for name in names}
+
+
+def _on_disk(path: str | Path) -> Path:
+    """A path as it is; for a URI the folder where the model lies, or where it is fetched to."""
+    from headrace import models
+
+    # What fetches models stands above this layer; the front door says where.
+    return Path(models.local_model(path)) if scheme_of(str(path)) else Path(path)
 
 
 def info_of(model: Model, uri: str, **more: Any) -> ModelInfo:

@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from headrace.errors import InvalidRequest
+from headrace.models import also_here
 from headrace.models.infer_params import infer_params
 from headrace.models.infer_schema import infer_schema
 from headrace.models.schema import ParamSchema, Schema
+
+__getattr__ = also_here("set_signature")
 
 
 class ModelSignature:

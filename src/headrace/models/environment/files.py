@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from headrace.models.environment.given import Requirements, Settled
+from headrace.models.environment.given import Requirements
 from headrace.models.environment.installed import installed_packages
 from headrace.models.environment.names import (
     CONDA_FILE,
@@ -45,7 +45,11 @@ def write_environment(
     _write_lines(folder / REQUIREMENTS_FILE, settled.requirements)
     if settled.constraints:
         _write_lines(folder / CONSTRAINTS_FILE, settled.constraints)
-    write_yaml(folder / CONDA_FILE, settled.conda or _conda(settled), sort_keys=True)
+    write_yaml(
+        folder / CONDA_FILE,
+        settled.conda or conda_environment(settled.requirements),
+        sort_keys=True,
+    )
     write_yaml(folder / PYTHON_FILE, _python_environment(settled.python))
     for file in locked:
         shutil.copyfile(file, folder / file.name)
@@ -68,7 +72,8 @@ def _write_lines(path: Path, lines: Sequence[str]) -> None:
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-def _conda(settled: Settled) -> dict[str, Any]:
+def conda_environment(requirements: Sequence[str]) -> dict[str, Any]:
+    """The conda environment of this Python and these requirements, as conda.yaml holds it."""
     # conda's channels have a new pip later than PyPI does; an older one does as well.
     pip = installed_packages().get("pip")
     return {
@@ -77,7 +82,7 @@ def _conda(settled: Settled) -> dict[str, Any]:
         "dependencies": [
             f"python={platform.python_version()}",
             f"pip<={pip}" if pip else "pip",
-            {"pip": settled.requirements},
+            {"pip": list(requirements)},
         ],
     }
 
