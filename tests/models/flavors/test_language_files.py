@@ -160,6 +160,18 @@ def test_only_classes_that_were_read_load(tmp_path: Path, kind: Any) -> None:
     assert repr(kind) in found[1]
 
 
+def test_a_plain_sentence_model_asks_for_nothing(tmp_path: Path) -> None:
+    _folder(
+        tmp_path,
+        m_0_modules__json=ROOT,
+        m_0_config__json={"model_type": "bert"},
+        m_0_model__safetensors=b"",
+        m_0_pytorch_model__bin=b"the same as a pickle",
+        m_0_1_Pooling_0_config__json={"word_embedding_dimension": 32},
+    )
+    assert sentence_files.why_code(open_folder(tmp_path), "m") is None
+
+
 @pytest.mark.parametrize(
     ("name", "config", "why"),
     [

@@ -194,6 +194,11 @@ def test_what_is_streamed_has_no_stop_text_in_it(text: str, stop: list[str]) -> 
         assert said == text
 
 
+@given(st.text("ab", max_size=12), st.text("ab", min_size=1, max_size=4))
+def test_what_is_streamed_is_what_is_answered(text: str, stop: str) -> None:
+    assert "".join(streamed(text, [stop])) == cut_at_stop(text, [stop])[0]
+
+
 def test_the_signature_of_a_task_is_fixed() -> None:
     check_no_other_signature(CHAT, signature_of_task(CHAT))
     with pytest.raises(InvalidRequest, match="signature of its own"):

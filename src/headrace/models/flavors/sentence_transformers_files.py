@@ -120,9 +120,11 @@ def _why_settings(config: Mapping[str, Any]) -> str | None:
 
 def _why_own_class(config: Mapping[str, Any]) -> str | None:
     """Whether a transformer is of a kind that only its own code knows."""
+    if "auto_map" not in config:
+        return None
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
     kind = config.get("model_type")
-    if "auto_map" in config and kind not in CONFIG_MAPPING_NAMES:
-        return f"a model of the kind {kind!r}, which transformers does not have"
-    return None
+    if kind in CONFIG_MAPPING_NAMES:
+        return None
+    return f"a model of the kind {kind!r}, which transformers does not have"
