@@ -10,11 +10,19 @@ from headrace.client.autolog.keras import autolog
 from headrace.client.later import missing as __getattr__  # noqa: F401 - Python looks for it
 from headrace.client.model_loading import load_model as _load
 from headrace.client.model_logging import log_model as _log
+from headrace.models.environment.defaults import default_conda_env, default_requirements
 from headrace.models.model import ModelInfo
 from headrace.models.saving import given, request_for
 from headrace.models.saving import save_model as _save
 
-__all__ = ["autolog", "load_model", "log_model", "save_model"]
+__all__ = [
+    "autolog",
+    "get_default_conda_env",
+    "get_default_pip_requirements",
+    "load_model",
+    "log_model",
+    "save_model",
+]
 
 
 def save_model(  # noqa: PLR0913, PLR0917 - MLflow's signature
@@ -79,3 +87,13 @@ def load_model(
     """
     options = {"custom_objects": custom_objects, "load_model_kwargs": load_model_kwargs}
     return _load(model_uri, "keras", dst_path=dst_path, trust=trust, **options)
+
+
+def get_default_pip_requirements() -> list[str]:
+    """What any model saved here needs, pinned to what is installed."""
+    return default_requirements("keras")
+
+
+def get_default_conda_env() -> dict[str, Any]:
+    """The same as a conda environment."""
+    return default_conda_env(get_default_pip_requirements())

@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 from fnmatch import fnmatchcase
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +42,23 @@ def theirs(mlflow_python: Path) -> Listing:
     return found
 
 
+class Modules:
+    """Has the modules of headrace as attributes, by their dotted names."""
+
+    def __getattr__(self, name: str) -> Any:
+        if find_spec(f"headrace.{name}") is None:
+            raise AttributeError(name)
+        return None
+
+
 def ours(group: str) -> Any:
     """The module or class of ours that stands for a group of names of MLflow's."""
     if group == "":
         return headrace
     if group == "MlflowClient":
         return headrace.MlflowClient
+    if group == "modules":
+        return Modules()
     home, _, last = group.rpartition(".")
     if last[:1].isupper():
         return getattr(importlib.import_module(f"headrace.{home}"), last)
@@ -55,12 +67,19 @@ def ours(group: str) -> Any:
 
 def lacking(group: str, names: dict[str, Signature | None]) -> set[str]:
     owner = ours(group)
-    return {name for name in names if not hasattr(owner, name)}
+    # An attribute of what is made, such as a model's metadata, has the name of what it is given as.
+    given = signature(owner) if group.rpartition(".")[2][:1].isupper() else None
+    made_with = {name for name, _, _ in given or ()}
+    return {name for name in names if not hasattr(owner, name) and name not in made_with}
 
 
 def differs(found: Signature | None, expected: Signature) -> bool:
     """Whether a call that MLflow takes would mean something else, or nothing, to us."""
-    if found is None or len(found) < len(expected):
+    if found is None or is_open(found) < is_open(expected):
+        return True
+    found = [each for each in found if each[1] != "VAR_KEYWORD"]
+    expected = [each for each in expected if each[1] != "VAR_KEYWORD"]
+    if len(found) < len(expected):
         return True
     for mine, given in zip(found, expected, strict=False):
         same_default = mine[2] == given[2] or given[2] == "required"
@@ -68,6 +87,11 @@ def differs(found: Signature | None, expected: Signature) -> bool:
             return True
     # What we add must not be asked for.
     return any(each[2] == "required" for each in found[len(expected) :])
+
+
+def is_open(parameters: Signature) -> bool:
+    """Whether it takes anything by name."""
+    return any(each[1] == "VAR_KEYWORD" for each in parameters)
 
 
 def left_out() -> dict[str, list[str]]:
@@ -84,8 +108,10 @@ def left_out() -> dict[str, list[str]]:
 
 def heading_of(group: str) -> str:
     last = group.rpartition(".")[2]
-    if group.startswith("entities.") and last[:1].isupper():
-        return "Attributes of entities"
+    if group == "modules":
+        return "Modules"
+    if last[:1].isupper() and group != "MlflowClient":
+        return f"Attributes of {'entities' if group.startswith('entities.') else 'models'}"
     return f"mlflow.{group}".removesuffix(".") if group != "MlflowClient" else group
 
 
@@ -133,6 +159,11 @@ def test_the_comparison_notices_what_would_break_a_call() -> None:
     assert differs([expected[0], ["step", "KEYWORD_ONLY", "0"]], expected)
     assert differs([["name", *expected[0][1:]], expected[1]], expected)
     assert not differs([["key", "POSITIONAL_OR_KEYWORD", "None"], expected[1]], expected)
+    rest = ["more", "VAR_KEYWORD", "required"]
+    ours_before = [*expected, ["trust", "KEYWORD_ONLY", "False"], rest]
+    assert not differs(ours_before, [*expected, rest])
+    assert not differs([*expected, rest], expected)
+    assert differs(expected, [*expected, rest])
 
 
 def test_the_attributes_are_found_without_an_import() -> None:

@@ -17,12 +17,15 @@ from headrace.models.python_model import PythonModel, PythonModelContext
 from headrace.models.saving import given, request_for
 from headrace.models.saving import save_model as _save
 from headrace.pyfunc import model, utils
+from headrace.pyfunc.model import get_default_conda_env, get_default_pip_requirements
 
 __all__ = [
     "PyFuncModel",
     "PythonModel",
     "PythonModelContext",
     "add_to_model",
+    "get_default_conda_env",
+    "get_default_pip_requirements",
     "get_model_dependencies",
     "load_model",
     "log_model",
