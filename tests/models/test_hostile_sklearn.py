@@ -150,6 +150,11 @@ def test_a_link_that_leads_out(folder: Path, tmp_path: Path) -> None:
 
 def calls(mark: Path) -> dict[str, dict[str, Any]]:
     """Nodes that would run something if they were made, or if what they make were used."""
+    return calling_kinds(mark) | calling_names(mark)
+
+
+def calling_kinds(mark: Path) -> dict[str, dict[str, Any]]:
+    """Of kinds that call, or take an attribute of, what they are given."""
     args = list_node(json_node(f"touch {mark}"), kind="tuple")
     system = named_node("FunctionNode", "os", "system")
     path = named_node(
@@ -180,6 +185,13 @@ def calls(mark: Path) -> dict[str, dict[str, Any]]:
         ),
         "pathlib.PosixPath.touch": named_node("MethodNode", "pathlib", "PosixPath", content=opened),
         "pathlib.PosixPath": path,
+    }
+
+
+def calling_names(mark: Path) -> dict[str, dict[str, Any]]:
+    """Of kinds that are good for other names."""
+    args = list_node(json_node(f"touch {mark}"), kind="tuple")
+    return {
         "numpy.load": named_node("FunctionNode", "numpy", "load"),
         "numpy.fromfile": named_node("FunctionNode", "numpy", "fromfile"),
         "numpy.apply_along_axis": named_node("FunctionNode", "numpy", "apply_along_axis"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -269,7 +270,7 @@ def test_a_class_of_somebodys_own_needs_trust(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("flavor", DOORS)
 def test_garbage_is_an_error_that_names_the_file(flavor: str, tmp_path: Path) -> None:
-    models = {
+    models: dict[str, Callable[[], Any]] = {
         "xgboost": xgboost_booster,
         "lightgbm": lightgbm_booster,
         "catboost": lambda: cat("CatBoostRegressor").fit(DIABETES.data, DIABETES.target),
