@@ -82,8 +82,7 @@ class OnnxRuntimeGenAIFlavor(Flavor):
         """See Flavor. `provider` runs it elsewhere than its configuration says ("cpu", "cuda")."""
         check_provider(provider)
         name = str(facts.get("model_data"))
-        check_config(folder, name)
-        view = View(folder, name)
+        view = View(folder, name, check_config(folder, name))
         try:
             loaded = GenAIModel(
                 view.path, provider=provider, model_name=str(facts.get("source_model_name", name))

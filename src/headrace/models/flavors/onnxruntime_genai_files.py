@@ -6,8 +6,9 @@ in the folder, providers be on the list, and nothing else may name a path.
 
 from __future__ import annotations
 
+import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,15 +25,26 @@ _LIBRARIES: Final = (".so", ".dll", ".dylib", ".pyd")
 _LINKED: Final = (".onnx", ".data", ".bin", ".onnx_data")
 """The graph and its weights. ONNX Runtime reads all of them as numbers, whatever they are."""
 _TENSORS: Final = ("inputs", "outputs")
+"""What lies directly below them are names in the graph, which may look like paths."""
+_OPTIONS: Final = frozenset(
+    {
+        *("device_id", "enableGraphCapture", "enable_cuda_graph", "gpu_mem_limit", "use_tf32"),
+        *("arena_extend_strategy", "cudnn_conv_algo_search", "enable_skip_layer_norm_strict_mode"),
+        "multiRotaryCacheConcatOffset",
+    }
+)
+"""Of providers. Others take addresses of functions and memory, or name files."""
 
 
 class View:
     """A private folder with the weights (links) and verified descriptions; keep it while in use."""
 
-    def __init__(self, folder: VerifiedFolder, name: str) -> None:
+    def __init__(self, folder: VerifiedFolder, name: str, config: Mapping[str, Any]) -> None:
         self._home = tempfile.TemporaryDirectory(prefix="headrace-view-")
         self.path = Path(self._home.name) / PurePosixPath(name).name
         show(folder, name, self.path, _LINKED)
+        # What was checked, written anew: of a key that is there twice the library follows both.
+        (self.path / CONFIG).write_text(json.dumps(config), encoding="utf-8")
 
 
 def check_provider(name: str | None) -> None:
@@ -55,13 +67,11 @@ def check_config(folder: VerifiedFolder, name: str) -> dict[str, Any]:
     names = set(files_in(folder, name))
     for keys, value in _leaves(config):
         key = next((each for each in reversed(keys) if isinstance(each, str)), "")
-        if _TENSORS[0] in keys or _TENSORS[1] in keys:
-            continue
         if "provider_options" in keys and (wrong := _provider(keys)) is not None:
-            folder.require_trust(file, f"naming the execution provider {wrong!r}")
+            folder.require_trust(file, f"naming {wrong} of an execution provider")
         if _is_library(key, value):
             folder.require_trust(file, f"naming a library to load in '{key}' ({value!r})")
-        elif _is_path(key, value) and f"{name}/{value}" not in names:
+        elif _is_path(keys, key, value) and f"{name}/{value}" not in names:
             raise InvalidModel(
                 f"'{file}' of the model names a file that is not in its folder: '{key}' is "
                 f"{value!r}."
@@ -85,11 +95,11 @@ def _leaves(config: Any) -> Iterator[tuple[list[Any], Any]]:
 
 
 def _provider(keys: list[Any]) -> str | None:
-    """The provider that a value under `provider_options` is for, where it is not on the list."""
+    """What a value under `provider_options` sets, where provider or option is not on the list."""
     below = [each for each in keys[keys.index("provider_options") + 1 :] if isinstance(each, str)]
-    if not below or below[0].lower() in PROVIDERS:
-        return None
-    return below[0]
+    if below and below[0].lower() not in PROVIDERS:
+        return f"'{below[0]}'"
+    return next((f"the option '{each}'" for each in below[1:] if each not in _OPTIONS), None)
 
 
 def _is_library(key: str, value: Any) -> bool:
@@ -98,7 +108,10 @@ def _is_library(key: str, value: Any) -> bool:
     return (named and bool(value)) or ends
 
 
-def _is_path(key: str, value: Any) -> bool:
+def _is_path(keys: list[Any], key: str, value: Any) -> bool:
     if not isinstance(value, str) or not value:
         return False
-    return "filename" in key or "/" in value or "\\" in value or value in (".", "..")
+    if "filename" in key:
+        return True
+    is_tensor = len(keys) > 1 and keys[-2] in _TENSORS
+    return not is_tensor and ("/" in value or "\\" in value or value in (".", ".."))
