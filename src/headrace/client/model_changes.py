@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 from headrace.artifacts import transfer
 from headrace.artifacts.open import ArtifactPlace, local_path
+from headrace.artifacts.tree import Tree
 from headrace.client.client import current_client
-from headrace.errors import InvalidRequest, NotFound
+from headrace.errors import InvalidModel, InvalidRequest, NotFound
 from headrace.models.model import MODEL_FILE, Model, no_model
 from headrace.models.trust.changes import Reads, changed_files
+from headrace.models.trust.hashing import problem_of
+from headrace.models.trust.own_key import replace_file
 from headrace.protocol.uris import LoggedModelUri, parse_models_uri, scheme_of
 
 if TYPE_CHECKING:
@@ -66,18 +68,22 @@ def change_model(model_uri: str | Path, change: Callable[[Reads, str], dict[str,
     name = uri.rstrip("/").rpartition("/")[2] or "model"
     if scheme_of(uri) in ("", "file"):
         folder = local_path(uri)
-        _write_folder(folder, change(lambda file: _read_file(folder / file), name))
+        tree = Tree(folder, only_read=True)
+        _write_folder(folder, change(lambda file: _read_file(tree, file), name))
     else:
         place = current_client()._locate(uri)
         _upload(place, change(lambda file: _read_place(place.below(file)), name))
 
 
-def _read_file(path: Path) -> bytes | None:
+def _read_file(tree: Tree, name: str) -> bytes | None:
+    """A file of a folder; no link is followed, else what it leads to would be written there."""
     try:
-        with path.open("rb") as file:
-            return _bounded(file.read(_MAX_BYTES + 1), path.name)
+        with open(tree.open_file(name), "rb") as file:
+            return _bounded(file.read(_MAX_BYTES + 1), name)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise InvalidModel(f"'{name}' of the model {problem_of(error)}.") from error
 
 
 def _read_place(place: ArtifactPlace) -> bytes | None:
@@ -96,9 +102,7 @@ def _bounded(data: bytes, name: str) -> bytes:
 
 def _write_folder(folder: Path, files: dict[str, bytes]) -> None:
     for name, data in files.items():
-        partial = folder / f".{name}.{os.getpid()}"
-        partial.write_bytes(data)
-        partial.replace(folder / name)
+        replace_file(folder / name, data, 0o666)
 
 
 def _upload(place: ArtifactPlace, files: dict[str, bytes]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from headrace.errors import InvalidRequest
+from headrace.errors import InvalidModel, InvalidRequest
 from headrace.models.flavor import FLAVORS, Flavor, flavor_in, flavor_named
 from headrace.models.model import MODEL_FILE, PYFUNC, Model
 from headrace.models.pyfunc import PyFuncModel
@@ -35,7 +35,7 @@ def load_model(
         )
     if chosen.name == PYFUNC:
         return load_pyfunc(path, trust=trust, **options)
-    return load_native(folder, chosen, model.flavors[chosen.name], **options)
+    return load_native(folder, chosen, _table(model, chosen.name), **options)
 
 
 def load_pyfunc(
@@ -58,8 +58,11 @@ def load_pyfunc(
         )
     others = {name: facts for name, facts in model.flavors.items() if name != PYFUNC}
     flavor = flavor_in(others, entry.get("loader_module")) or flavor_named(PYFUNC)
-    facts = {**entry, **model.flavors[flavor.name]}
-    config = {**(entry.get("config") or {}), **(model_config or {})}
+    facts = {**entry, **_table(model, flavor.name)}
+    saved = entry.get("config") or {}
+    if not isinstance(saved, dict) or not all(isinstance(key, str) for key in saved):
+        raise InvalidModel(f"The 'config' of the model at '{path}' is no table of texts.")
+    config = {**saved, **(model_config or {})}
     if flavor.name == PYFUNC:
         facts["config"] = config  # a model's own code may ask for it while it is loaded
     native = load_native(folder, flavor, facts, **options)
@@ -83,8 +86,18 @@ def load_native(
     flavor.require_library()
     code = facts.get("code")
     if code:
-        import_from(folder.code_path(str(code), "code that the model ships", lasting=True))
+        if not isinstance(code, str):
+            raise InvalidModel(f"The model's 'code' is {code!r}; expected the name of a folder.")
+        import_from(folder.code_path(code, "code that the model ships", lasting=True))
     return flavor.load(folder, facts, **options)
+
+
+def _table(model: Model, flavor: str) -> dict[str, Any]:
+    """What the description says of a flavor. InvalidModel where that is no table."""
+    facts = model.flavors[flavor]
+    if not isinstance(facts, dict):
+        raise InvalidModel(f"What the model says of its flavor '{flavor}' is no table: {facts!r}.")
+    return facts
 
 
 def _native_flavor(model: Model) -> Flavor:

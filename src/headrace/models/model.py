@@ -188,10 +188,14 @@ class Model:
         content: dict[Any, Any] = dict(model_dict)
         if not isinstance(content.get("flavors"), dict):
             raise InvalidRequest("it has no table 'flavors', so nothing says how to load the model")
+        example = content.get("saved_input_example_info")
+        if not isinstance(example, dict | None):
+            raise InvalidRequest("its 'saved_input_example_info' is no table")
         signature = content.pop("signature", None)
         if signature is not None:
             content["signature"] = ModelSignature.from_dict(signature)
         wrong = [name for name in content if not isinstance(name, str) or name == "self"]
+        wrong += [name for name in content["flavors"] if not isinstance(name, str)]
         if wrong:
             raise InvalidRequest(f"it has the key {wrong[0]!r}; expected texts")
         return cls(**content)

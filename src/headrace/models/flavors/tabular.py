@@ -61,7 +61,7 @@ def class_named(folder: VerifiedFolder, name: Any, package: str, known: Mapping[
     A class of somebody's own is imported only from a folder that is trusted: else NotTrusted.
     InvalidRequest where it is not there.
     """
-    if name in known:
+    if isinstance(name, str) and name in known:
         return getattr(importlib.import_module(package), known[name])
     folder.require_trust(f"model_class: {name}", f"no class of {package}")
     module, _, last = str(name).rpartition(".")

@@ -67,6 +67,7 @@ class VerifiedFolder:
         signer: the fingerprint of the key it is signed with; None where it is not signed.
         signer_key: that key.
         is_trusted: whether what is in it may run code: its signer is trusted, or `trust` was given.
+        is_vouched_for: whether the caller gave `trust`, which goes for more than what was signed.
     """
 
     def __init__(
@@ -80,12 +81,14 @@ class VerifiedFolder:
     ) -> None:
         self.path = tree.root
         self.signer = signer.fingerprint if signer else None
+        self.is_vouched_for = trust
         self.is_trusted = trust or (signer is not None and is_trusted(signer))
         self._tree = tree
         self.signer_key = signer
         self._digests = digests
         self._is_foreign = is_foreign
         self._copies = PrivateCopies()
+        self._read: dict[str, str] = {}
 
     @property
     def names(self) -> list[str]:
@@ -102,14 +105,20 @@ class VerifiedFolder:
             return False
 
     def read(self, name: str, limit: int | None = None) -> bytes:
-        """A file that cannot run code. Raises InvalidModel too when it has over `limit` bytes."""
+        """A file that cannot run code. Raises InvalidModel too when it has over `limit` bytes.
+
+        Where nothing is signed, a file is the one that was read first: what is judged by one
+        reading and used by the next is the same.
+        """
         self._check_name(name)
-        if self._digests is None:
-            return self._bytes(name, limit)
-        if name not in self._digests:
+        if self._digests is not None and name not in self._digests:
             raise self._not_signed(name)
         data = self._bytes(name, limit)
-        if hashlib.sha256(data).hexdigest() != self._digests[name]:
+        digest = hashlib.sha256(data).hexdigest()
+        if self._digests is None:
+            if self._read.setdefault(name, digest) != digest:
+                raise self._wrong(name, "was changed while the model was loaded")
+        elif digest != self._digests[name]:
             raise self._wrong(name, _CHANGED)
         return data
 
@@ -139,7 +148,7 @@ class VerifiedFolder:
         names = self._files_of(name)
         if self._digests is None and names != [name]:
             self._check_listing("" if name in _WHOLE else name, names)
-        digests = self._digests or {}
+        digests = self._read if self._digests is None else self._digests
         wanted = {each: digests.get(each) for each in names}
         home = self._copies.copy(self._tree, wanted, lasting=lasting)
         return home if name in _WHOLE else home / name
