@@ -1,6 +1,7 @@
 """Fits that are logged by MLflow and by Headrace, each as this program's first argument says.
 
-Writes what was logged, as JSON: for each fit its parameters, metrics, tags and artifacts.
+Writes what was logged, as JSON: for each fit its parameters, metrics, tags artifacts
+and models.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,9 +30,9 @@ from sklearn import (
 
 tracking = importlib.import_module(sys.argv[1])
 tracking.set_tracking_uri(sys.argv[2])
-importlib.import_module(f"{sys.argv[1]}.sklearn").autolog(
-    **{"log_models": False} if sys.argv[1] == "mlflow" else {}
-)
+importlib.import_module(f"{sys.argv[1]}.sklearn").autolog()
+sys.path.append(str(Path(__file__).parents[3]))
+models_of = importlib.import_module("tests.client.autolog.logged_models").models_of
 found: dict[str, Any] = {}
 
 
@@ -43,6 +45,7 @@ def note(name: str) -> None:
     )
     found[name] = {
         **described(run),
+        "models": models_of(tracking, run),
         "artifacts": sorted(file.path for file in client.list_artifacts(run.info.run_id)),
         "children": sorted(
             (described(child) for child in children), key=lambda child: str(child["params"])

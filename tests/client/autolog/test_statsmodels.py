@@ -27,8 +27,8 @@ Y = X @ [1.0, 2.0, 3.0] + rng.normal(size=80)
 
 @pytest.fixture(autouse=True)
 def switched_on(database: str, failures_raise: None) -> None:
-    """Nearly every test begins so."""
-    autolog()
+    """Nearly every test begins so. Their models are tested in frameworks/test_models.py."""
+    autolog(log_models=False)
 
 
 def summary_of(run_id: str) -> str:
@@ -105,6 +105,6 @@ def test_a_model_of_ones_own_and_taking_it_back() -> None:
 
 
 def test_the_data_can_be_left_out() -> None:
-    autolog(log_datasets=False)
+    autolog(log_models=False, log_datasets=False)
     sm.OLS(Y, X).fit()
     assert not only_run().inputs.dataset_inputs

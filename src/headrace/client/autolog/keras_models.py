@@ -42,5 +42,6 @@ def _spec(tensor: Any, name: str | None) -> Any:
 
     from headrace.models.schema import TensorSpec
 
-    shape = [-1 if size is None else size for size in tensor.shape]
-    return TensorSpec(np.dtype(tensor.dtype), shape, name)
+    # A model that was built by its first batch has the size of that: any number of rows will do.
+    sizes = [-1 if size is None else size for size in tensor.shape[1:]]
+    return TensorSpec(np.dtype(tensor.dtype), [-1, *sizes], name)

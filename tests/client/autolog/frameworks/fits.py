@@ -23,6 +23,7 @@ import xgboost as xgb
 from sklearn.datasets import load_iris
 
 from tests.client.autolog.frameworks.logged import logged_runs
+from tests.client.autolog.logged_models import models_of
 
 WHOSE = sys.argv[1]
 warnings.simplefilter("ignore")
@@ -36,7 +37,7 @@ features, labels = load_iris(return_X_y=True, as_frame=True)
 
 
 def autolog(flavor: str, **options: Any) -> None:
-    importlib.import_module(f"{WHOSE}.{flavor}").autolog(log_models=False, **options)
+    importlib.import_module(f"{WHOSE}.{flavor}").autolog(**options)
 
 
 def fit_xgboost() -> None:
@@ -87,8 +88,11 @@ class Line(pytorch_lightning.LightningModule):  # type: ignore[misc]  # no types
         super().__init__()
         self.layer = torch.nn.Linear(4, 1)
 
+    def forward(self, rows: Any) -> Any:
+        return self.layer(rows)
+
     def training_step(self, batch: Any, index: int) -> Any:
-        loss = ((self.layer(batch[0]) - batch[1]) ** 2).mean()
+        loss = ((self(batch[0]) - batch[1]) ** 2).mean()
         self.log("loss", loss)
         self.log("both", loss, on_step=True, on_epoch=True)
         return loss
@@ -107,7 +111,8 @@ def fit_lightning() -> None:
     loader = torch.utils.data.DataLoader(pairs, batch_size=8)
     stopping = pytorch_lightning.callbacks.EarlyStopping("val_loss", min_delta=100, patience=2)
     for callbacks in ([], [stopping]):
-        autolog("pytorch")
+        # MLflow's run fails after early stopping without checkpoints, where it logs models.
+        autolog("pytorch", log_models=not callbacks)
         trainer = pytorch_lightning.Trainer(
             accelerator="cpu",
             enable_progress_bar=False,
@@ -160,8 +165,9 @@ for fit in (fit_xgboost, fit_lightgbm, fit_keras, fit_lightning, fit_transformer
 
 client = tracking.MlflowClient()
 for run in logged_runs(client):
-    experiment = client.get_experiment(client.get_run(run.run_id).info.experiment_id)
-    found.setdefault(experiment.name, []).append(
-        {**asdict(run), "artifacts": sorted(run.artifacts)}
-    )
+    entity = client.get_run(run.run_id)
+    experiment = client.get_experiment(entity.info.experiment_id)
+    plain = {**asdict(run), "artifacts": sorted(run.artifacts)}
+    plain["models"] = models_of(tracking, entity)
+    found.setdefault(experiment.name, []).append(plain)
 sys.stdout.write("\n" + json.dumps(found) + "\n")

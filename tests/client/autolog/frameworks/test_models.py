@@ -118,7 +118,7 @@ def test_keras(
     native = headrace.keras.load_model(found.model_uri)
     assert np.array_equal(native.predict(features, verbose=0), expected)
     loaded = load_pyfunc(found.model_uri)
-    assert np.allclose(loaded.predict(features), expected)
+    assert np.allclose(loaded.predict(features.astype("float32")), expected)
     assert (loaded.input_example is not None) == examples
     inputs, outputs = schemas_of(found)
     assert [(each.type, each.shape) for each in inputs] == [(np.dtype("float32"), (-1, 4))]

@@ -48,6 +48,8 @@ def _fits(whose: str, packages: Path, folder: Path) -> dict[str, Any]:
             "KERAS_BACKEND": "torch",
             "OMP_NUM_THREADS": "1",
             "MLFLOW_DISABLE_TELEMETRY": "true",
+            # What MLflow finds out in a process of its own, for each model, is not compared.
+            "MLFLOW_REQUIREMENTS_INFERENCE_TIMEOUT": "1",
             "HEADRACE_CAPTURE": "false",
             "HEADRACE_JOURNAL": str(folder / "journal"),
             "HEADRACE_AUTOLOGGING_TESTING": "true",
@@ -74,6 +76,25 @@ def test_runs_have_the_same_parameters_metrics_and_files(
         assert _params(our, library) == _params(their, library)
         assert _metrics(our) == _metrics(their)
         assert our["artifacts"] == their["artifacts"]
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_runs_have_the_same_models(logged: dict[str, dict[str, Any]], library: str) -> None:
+    theirs, ours = logged["mlflow"][library], logged["headrace"][library]
+    assert len(theirs) == len(ours)
+    assert any(run["models"] for run in theirs) == (library != "transformers")
+    for their, our in zip(theirs, ours, strict=True):
+        for model in [*their["models"], *our["models"]]:
+            assert model["status"] == "READY"
+        assert _models(our) == _models(their)
+        for mine, other in zip(our["models"], their["models"], strict=True):
+            # MLflow links none to the models of estimators.
+            assert set(other["metrics"]) - {"restored_epoch"} <= set(mine["metrics"])
+
+
+def _models(run: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{name: model[name] for name in ("name", "signature")} for model in run["models"]]
 
 
 def _params(run: dict[str, Any], library: str) -> dict[str, str]:
