@@ -242,12 +242,15 @@ class TestChat:
         assert len(choices) > 3
 
     def test_a_stream_that_nobody_reads_ends_its_thread(self, saved: Path) -> None:
-        request = conversation("?", temperature=5.0, max_tokens=200)
-        pieces = load_pyfunc(saved).predict_stream(request)
+        loaded = load_pyfunc(saved, {"min_new_tokens": 200})
+        steps: list[int] = []
+        loaded.native.model.register_forward_hook(lambda *_: steps.append(1))
+        pieces = loaded.predict_stream(conversation("?", temperature=5.0, max_tokens=200))
         next(pieces)
         cast("Generator[Any, None, None]", pieces).close()
         names = [thread.name for thread in threading.enumerate()]
         assert not any(name.startswith("headrace-stream") for name in names)
+        assert len(steps) < 200
 
     def test_a_configuration_that_it_does_not_know_is_refused(self, saved: Path) -> None:
         loaded = load_pyfunc(saved, {"unknown_to_generate": 3})
