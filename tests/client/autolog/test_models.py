@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
 import headrace
+from headrace.client.autolog import models
 from headrace.client.model_loading import load_pyfunc
 
 X, y = load_iris(return_X_y=True, as_frame=True)
@@ -71,6 +74,63 @@ def test_a_search_logs_itself_and_its_best(database: str) -> None:
     assert best.C == search.best_estimator_.C
     whole = headrace.sklearn.load_model(logged("model").model_uri)
     assert np.array_equal(whole.predict(X), search.predict(X))
+
+
+def test_metrics_after_the_fit_are_about_the_model(database: str) -> None:
+    from sklearn import metrics
+
+    headrace.sklearn.autolog()
+    model = LogisticRegression(max_iter=500).fit(X, y)
+    LogisticRegression(max_iter=500).fit(X[::2], y[::2])
+    metrics.accuracy_score(y, model.predict(X))
+    model.score(X, y)
+    run = headrace.last_active_run()
+    assert run is not None
+    both = headrace.search_logged_models(output_format="list")
+    linked = {found.source_run_id: {metric.key for metric in found.metrics} for found in both}
+    assert "accuracy_score_X" not in linked.pop(run.info.run_id)
+    (keys,) = linked.values()
+    assert {"accuracy_score_X", "LogisticRegression_score_X"} <= keys
+
+
+def test_what_cannot_predict_has_the_signature_of_its_transform(database: str) -> None:
+    headrace.sklearn.autolog()
+    fitted = PCA(2).fit(X)
+    found = logged()
+    assert headrace.sklearn.load_model(found.model_uri).transform(X).shape == (150, 2)
+    described = headrace.models.get_model_info(found.model_uri)
+    assert described.signature is not None
+    assert described.signature.inputs.input_names() == list(X.columns)
+    assert "-1, 2" in str(described.signature.outputs)
+    assert fitted.n_components == 2
+
+
+def test_an_example_that_no_signature_describes_costs_only_itself(
+    database: str, failures_warn: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Strange(LogisticRegression):  # type: ignore[misc]  # has no types
+        def fit(self, X: Any, y: Any) -> Any:
+            return super().fit(np.array([each.of for each in X]), y)
+
+    class Row:
+        def __init__(self, of: Any) -> None:
+            self.of = of
+
+    headrace.sklearn.autolog(log_input_examples=True, log_datasets=False)
+    Strange(max_iter=500).fit([Row(each) for each in X.to_numpy()], y)
+    assert "did not log what the model takes" in caplog.text
+    assert logged().status == "READY"
+
+
+def test_rows_that_are_kept_are_copies_of_few() -> None:
+    table = np.arange(2_000.0).reshape(1_000, 2)
+    kept = models.copied_rows(table)
+    table[:] = 0
+    assert kept.tolist() == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]]
+    assert kept.base is None or kept.base.size == kept.size
+    assert models.copied_rows([table, table]) is None
+    assert models.copied_rows("file.csv") is None
+    assert models.copied_rows([[1, 2]] * 9) == [[1, 2]] * 5
 
 
 def test_a_model_that_cannot_be_saved_is_a_warning(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import logging
+import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 from headrace.client.autolog.library import Library
@@ -78,6 +80,8 @@ def first_rows(data: Any) -> Any:
     if isinstance(data, list):
         # A list of arrays is several inputs, or one in pieces: no rows.
         return None if any(hasattr(each, "shape") for each in data[:1]) else data[:EXAMPLE_ROWS]
+    if type(data).__module__.partition(".")[0] == "pyarrow":
+        return data.slice(0, EXAMPLE_ROWS).to_pandas() if hasattr(data, "to_pandas") else None
     return data[:EXAMPLE_ROWS] if getattr(data, "shape", None) else None
 
 
@@ -94,9 +98,13 @@ def _described(library: Library[Any], rows: Any) -> Any:
     usable = None
     if rows is not None:
         with library.guard("what the model takes"):
+            from headrace.models.examples import save_example
             from headrace.models.signature import infer_signature
 
             infer_signature(rows)
+            if library.options.log_input_examples:
+                with tempfile.TemporaryDirectory(prefix="headrace-example-") as folder:
+                    save_example(rows, Path(folder))
             usable = rows
     return usable
 

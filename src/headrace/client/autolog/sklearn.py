@@ -226,8 +226,13 @@ def _log_training(log: Recorder, estimator: Any, training: Any, dataset: Any) ->
 
 def _log_models(log: Recorder, estimator: Any, training: Any) -> str | None:
     """Log what was fitted, and the best estimator of a search by itself as well; the first's id."""
-    from headrace.client.autolog.models import log_model
+    from headrace.client.autolog.models import first_rows, log_model
 
+    signature = None
+    if not hasattr(estimator, "predict") and hasattr(estimator, "transform"):
+        with LIBRARY.guard("the signature of the model"):
+            rows = first_rows(training.features)
+            signature = None if rows is None else _signature_of_transform(estimator, rows)
     # "cloudpickle" is the default of MLflow's signature; the flavor chooses what is safe to load.
     form = LIBRARY.options.serialization_format
     asked = None if form == "cloudpickle" else form
@@ -243,11 +248,19 @@ def _log_models(log: Recorder, estimator: Any, training: Any) -> str | None:
                 model,
                 "sklearn",
                 data=training.features,
+                signature=signature,
                 name=name,
                 register=name == "model",
                 serialization_format=asked,
             )
     return made
+
+
+def _signature_of_transform(estimator: Any, rows: Any) -> Any:
+    """What goes into an estimator that cannot predict, and what comes out."""
+    from headrace.models.signature import infer_signature
+
+    return infer_signature(rows, estimator.transform(rows))
 
 
 def _log_plots(log: Recorder, estimator: Any, training: Any, predictions: Any) -> None:

@@ -35,9 +35,11 @@ def autolog(  # noqa: PLR0913, PLR0917 - MLflow's signature
     everything back, for all libraries. `exclude_flavors` names flavors (`"sklearn"`) to leave as
     they are. `exclusive` logs nothing to a run that was started with `start_run`, `extra_tags` go
     to the runs that autologging starts, `silent` hides its warnings.
-    `disable_for_unsupported_versions` leaves a library alone whose version was not tried. What is
-    about models, and `log_traces`, is taken and has no effect yet. Raises InvalidRequest for
-    `extra_tags` or `exclude_flavors` of another type.
+    `disable_for_unsupported_versions` leaves a library alone whose version was not tried.
+    `log_models` logs what was trained (of transformers only where `headrace.transformers.autolog`
+    asks for it), with a signature and, for `log_input_examples`, the first rows of the training
+    data. `log_traces` is taken and has no effect yet. Raises InvalidRequest for `extra_tags` or
+    `exclude_flavors` of another type.
     """
     given = dict(locals())
     del given["exclude_flavors"], given["log_traces"]
