@@ -109,7 +109,7 @@ def test_an_example_that_no_signature_describes_costs_only_itself(
     database: str, failures_warn: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Strange(LogisticRegression):  # type: ignore[misc]  # has no types
-        def fit(self, X: Any, y: Any) -> Any:
+        def fit(self, X: Any, y: Any) -> Any:  # noqa: N803 - scikit-learn's name
             return super().fit(np.array([each.of for each in X]), y)
 
     class Row:
