@@ -74,7 +74,8 @@ class Transport:
     """Requests to the server at `url` (http or https). Safe to use from any thread.
 
     Credentials come from the URL's user part, else from the settings: user name and password,
-    else a token. Raises InvalidRequest for a URL that is no server's.
+    else a token; where `anonymous`, from the URL alone. Raises InvalidRequest for a URL that is no
+    server's.
     """
 
     def __init__(
@@ -84,9 +85,10 @@ class Transport:
         timeout: float | None = None,
         max_retries: int | None = None,
         pause: Callable[[float], None] = time.sleep,
+        anonymous: bool = False,
     ) -> None:
         self.url, user = _split_url(url)
-        self._authorization = user or _authorization_from_settings()
+        self._authorization = user or (None if anonymous else _authorization_from_settings())
         self._timeout = settings.HTTP_TIMEOUT.get_float(120.0) if timeout is None else timeout
         retries = settings.HTTP_MAX_RETRIES.get_float(5) if max_retries is None else max_retries
         self._attempts = 1 + int(retries)

@@ -50,8 +50,9 @@ def open_artifacts(uri: str, tracking_uri: str) -> ArtifactPlace:
     """The place that `uri` names: a local path, `file:`, `mlflow-artifacts:`, or a server's URL.
 
     `mlflow-artifacts:` means the artifacts of the tracking server; when `tracking_uri` is a
-    database, the folder that `default_artifact_root` names. Raises InvalidRequest for a kind of
-    URI that Headrace does not read.
+    database, the folder that `default_artifact_root` names. Another host than the tracking
+    server's is asked without credentials. Raises InvalidRequest for a kind of URI that Headrace
+    does not read.
     """
     scheme = scheme_of(uri)
     if scheme in ("", "file"):
@@ -65,8 +66,10 @@ def open_artifacts(uri: str, tracking_uri: str) -> ArtifactPlace:
     if scheme_of(tracking_uri) not in ("http", "https"):
         return ArtifactPlace(local_store(default_artifact_root(tracking_uri)), path)
     host = urlsplit(uri).netloc
-    server = f"{scheme_of(tracking_uri)}://{host}" if host else tracking_uri
-    return ArtifactPlace(_http_store(server, _credentials()), path)
+    if host.lower() in ("", urlsplit(tracking_uri).netloc.rpartition("@")[2].lower()):
+        return ArtifactPlace(_http_store(tracking_uri, _credentials()), path)
+    # Whoever registers a model names its host, and must not be sent our password.
+    return ArtifactPlace(_http_store(f"{scheme_of(tracking_uri)}://{host}", None), path)
 
 
 def _local_place(uri: str, tracking_uri: str) -> ArtifactPlace:
@@ -118,8 +121,9 @@ def local_store(root: Path) -> ArtifactStore:
 
 
 @lru_cache(maxsize=16)
-def _http_store(url: str, credentials: tuple[str | None, ...]) -> ArtifactStore:  # noqa: ARG001  (part of the cache's key)
+def _http_store(url: str, credentials: tuple[str | None, ...] | None) -> ArtifactStore:
+    """The artifacts of a server; without credentials for None. They are part of the cache's key."""
     from headrace.artifacts.http import HttpArtifactStore
     from headrace.transport import Transport
 
-    return HttpArtifactStore(Transport(url))
+    return HttpArtifactStore(Transport(url, anonymous=credentials is None))

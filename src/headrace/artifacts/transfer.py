@@ -133,12 +133,16 @@ def download_to(store: ArtifactStore, path: str, target: Path, *, folder: bool =
 
 def walk(store: ArtifactStore, path: str) -> Iterator[str]:
     """The files below the folder `path`, relative to it; nothing for a file."""
-    for entry in store.list(path):
-        if entry.is_dir:
-            for name in walk(store, join(path, entry.path)):
-                yield f"{entry.path}/{name}"
-        else:
-            yield entry.path
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
+        for entry in store.list(join(path, below)):
+            # A server may name anything: folders without end are refused where a path is too long.
+            name = join(below, safe_path(entry.path))
+            if entry.is_dir:
+                waiting.append(name)
+            else:
+                yield name
 
 
 def at_once(work: Callable[[T], None], things: Sequence[T]) -> None:
