@@ -193,8 +193,8 @@ class Flavor(ABC):
     ) -> Predictor:
         """A predictor for a loaded (or just trained) object.
 
-        `facts` hold both the flavor's entry and the `python_function` entry; `config` is the
-        model's configuration, with what the caller of `load_model` gave over it.
+        `facts` hold the flavor's entry, the `python_function` entry and the model's `metadata`;
+        `config` is the model's configuration, with what the caller of `load_model` gave over it.
         """
 
     def require_library(self) -> None:

@@ -58,7 +58,7 @@ def load_pyfunc(
         )
     others = {name: facts for name, facts in model.flavors.items() if name != PYFUNC}
     flavor = flavor_in(others, entry.get("loader_module")) or flavor_named(PYFUNC)
-    facts = {**entry, **_table(model, flavor.name)}
+    facts = {"metadata": model.metadata or {}, **entry, **_table(model, flavor.name)}
     saved = entry.get("config") or {}
     if not isinstance(saved, dict) or not all(isinstance(key, str) for key in saved):
         raise InvalidModel(f"The 'config' of the model at '{path}' is no table of texts.")

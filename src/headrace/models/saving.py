@@ -215,7 +215,7 @@ def _describe_example(request: SaveRequest, saved: Saved, model: Model, folder: 
     if model.signature is None and request.signature is None:
         predictor = saved.predictor
         if predictor is None and saved.pyfunc is not None:
-            facts = {**saved.pyfunc, **saved.facts}
+            facts = {"metadata": saved.metadata, **saved.pyfunc, **saved.facts}
             config = request.model_config or {}
 
             def predictor_for() -> Any:

@@ -15,7 +15,6 @@ import pytest
 import headrace.transformers as door
 from headrace.errors import InvalidRequest
 from headrace.models.flavors.openai_requests import Sampling
-from headrace.models.flavors.transformers import TransformersFlavor
 from headrace.models.flavors.transformers_generation import penalties
 from headrace.models.loading import load_pyfunc
 from headrace.models.model import Model
@@ -113,12 +112,7 @@ class TestTextGeneration:
         pipeline = transformers.pipeline("text-generation", model=str(phi3))
         door.save_model(pipeline, tmp_path / "m", model_config=GREEDY, prompt_template=template)
         assert mlflow_pyfunc.load_model(str(tmp_path / "m")).predict(QUESTION) == [ANSWER]
-        described = Model.load(tmp_path / "m")
-        facts = {"metadata": described.metadata, **described.flavors["transformers"]}
-        config = described.flavors["python_function"]["config"]
-        native = door.load_model(str(tmp_path / "m"))
-        predictor = TransformersFlavor().predictor(native, facts, config)
-        assert predictor.predict(QUESTION) == [ANSWER]
+        assert load_pyfunc(tmp_path / "m").predict(QUESTION) == [ANSWER]
 
     @pytest.mark.parametrize("template", ["no place", "{other}", "{prompt} {prompt}", "{prompt"])
     def test_a_template_without_one_place_is_refused(
