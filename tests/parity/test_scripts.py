@@ -104,3 +104,22 @@ def test_an_autologged_script_tracks_the_same(
     shared = dict(found[3])
     for key, points in expected[3]:
         assert [value for _, value in shared[key]] == pytest.approx([v for _, v in points])
+
+
+@pytest.mark.timeout(400)
+def test_a_script_of_a_models_life_comes_to_the_same(
+    mlflow_python: Path, start_server: ServerLauncher, tmp_path: Path
+) -> None:
+    """What MLflow measures, we measure too, and a few things more; the files are each one's own."""
+    text = (SCRIPTS / "model_lifecycle.py").read_text()
+    first, second = start_server().url, start_server().url
+    theirs = run(str(mlflow_python), text, first, tmp_path / "theirs")
+    ours = run(sys.executable, with_our_imports(text), second, tmp_path / "ours")
+    assert ours == theirs
+    expected, found = (tracked(each, "model lifecycle") for each in (first, second))
+    assert [each[:3] for each in found] == [each[:3] for each in expected]
+    for mine, given in zip(found, expected, strict=True):
+        shared = dict(mine[3])
+        for key, points in given[3]:
+            values = [value for _, value in points]
+            assert [value for _, value in shared[key]] == pytest.approx(values), key

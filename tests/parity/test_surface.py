@@ -20,7 +20,7 @@ import pytest
 
 import headrace
 from tests.architecture.source_tree import report
-from tests.parity.listing import Listing, Signature, signature
+from tests.parity.listing import FLAVORS, MODULES, Listing, Signature, signature
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "reference" / "mlflow-parity.md"
@@ -167,5 +167,6 @@ def test_the_comparison_notices_what_would_break_a_call() -> None:
 
 
 def test_the_attributes_are_found_without_an_import() -> None:
-    for group in ("tracking", "entities", "exceptions", "config", "data", "system_metrics"):
-        assert getattr(headrace, group) is ours(group)
+    for group in (*MODULES, *FLAVORS):
+        if "." not in group and group not in ("artifacts", "client"):
+            assert getattr(headrace, group) is ours(group)

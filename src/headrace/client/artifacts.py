@@ -9,7 +9,7 @@ from headrace.client import documents, images
 from headrace.client.client import Client, current_client
 from headrace.errors import InvalidRequest
 from headrace.protocol.artifacts import FileInfo
-from headrace.protocol.uris import join
+from headrace.protocol.uris import join, scheme_of
 
 
 def download_artifacts(
@@ -39,13 +39,15 @@ def list_artifacts(
 ) -> list[FileInfo]:
     """What lies directly in a folder, named as in `download_artifacts`.
 
-    Paths are relative to the run, or, for a URI, begin with the folder's own name.
+    Paths are relative to the run or the model (`models:/…`); those of another URI begin with the
+    folder's own name.
     """
     client = _client(tracking_uri, None)
     if run_id is not None and artifact_uri is None:
         return client.list_artifacts(run_id, artifact_path)
-    place = client._locate(_uri(artifact_uri, run_id, artifact_path))
-    folder = place.path.rpartition("/")[2]
+    uri = _uri(artifact_uri, run_id, artifact_path)
+    place = client._locate(uri)
+    folder = "" if scheme_of(uri) == "models" else place.path.rpartition("/")[2]
     return [
         FileInfo(join(folder, entry.path) if folder else entry.path, entry.is_dir, entry.file_size)
         for entry in place.store.list(place.path)
