@@ -54,9 +54,11 @@ def test_predict_here_from_stdin_and_files(headrace: Headrace, model: Path, tmp_
 
     (tmp_path / "in.csv").write_text("x\n1.5\n2.0\n", encoding="utf-8")
     files = ("-i", str(tmp_path / "in.csv"), "-o", str(tmp_path / "out.json"))
-    ran = headrace(*words, "-t", "csv", *files)
-    assert (ran.code, ran.out) == (0, "")
-    assert rounded((tmp_path / "out.json").read_text()) == [3.0, 4.0]
+    for given in (("-t", "csv"), ()):  # a file that ends in .csv says what it is
+        ran = headrace(*words, *given, *files)
+        assert (ran.code, ran.out) == (0, "")
+        assert rounded((tmp_path / "out.json").read_text()) == [3.0, 4.0]
+        (tmp_path / "out.json").unlink()
 
 
 def test_predict_takes_the_example_that_was_saved(headrace: Headrace, model: Path) -> None:

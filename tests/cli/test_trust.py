@@ -74,6 +74,7 @@ def test_a_key_is_taken_from_a_model_after_a_yes(headrace: Headrace, model_of: M
     assert not open_folder(folder).is_trusted
     assert headrace("trust", "add", "ann", str(folder), "--yes").code == 0
     assert open_folder(folder).is_trusted
+    assert headrace("trust", "add", "ann", "models:/none/1", "--yes").code == 3
     (folder / SIGNATURE_FILE).unlink()
     assert headrace("trust", "add", "bob", str(folder), "--yes").code == 2
 

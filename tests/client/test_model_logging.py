@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 import headrace
 from headrace.client import model_cache
 from headrace.client.model_loading import load_model, load_pyfunc, local_model
-from headrace.errors import HeadraceError, InvalidModel, InvalidRequest, NotFound
+from headrace.errors import HeadraceError, InvalidModel, InvalidRequest, NotFound, Unavailable
 from headrace.models.signature import infer_signature
 from headrace.models.trust import SIGNATURE_FILE
 from tests.fixtures.servers import ServerLauncher
@@ -115,6 +115,12 @@ class TestMistakes:
             ({"none_such": 1}, "none_such"),
             ({"name": "a/b"}, "name"),
             ({"metadata": "text"}, "metadata"),
+            ({"registered_model_name": "a/b"}, "registered_model_name"),
+            ({"registered_model_name": ""}, "registered_model_name"),
+            ({"code_paths": "nowhere.py"}, r"code_paths=\['nowhere.py'\]"),
+            ({"signature": X}, "'signature' is a DataFrame"),
+            ({"input_exmaple": X}, "'input_example' is meant"),
+            ({"pip_requirement": "a"}, "'pip_requirements' is meant"),
         ):
             with pytest.raises(InvalidRequest, match=said):
                 log(**given)
@@ -149,6 +155,28 @@ class TestMistakes:
                 load_pyfunc(each)
         with pytest.raises(NotFound, match="MLmodel"):
             load_pyfunc(".")
+        with pytest.raises(InvalidRequest, match="'models:' is meant"):
+            load_pyfunc("model:/iris/1")
+        with pytest.raises(InvalidRequest, match="this LogisticRegression"):
+            load_pyfunc(MODEL)
+
+    def test_a_server_that_is_away_is_told_with_what_to_do(self, free_port: int) -> None:
+        headrace.set_tracking_uri(f"http://127.0.0.1:{free_port}")
+        with headrace.start_run(), pytest.raises(Unavailable, match=r"log_artifacts\('iris'"):
+            log()
+
+    def test_what_the_message_says_to_do_instead(self, uri: str, tmp_path: Path) -> None:
+        headrace.sklearn.save_model(MODEL, tmp_path / "iris")
+        with headrace.start_run() as run:
+            headrace.log_artifacts(tmp_path / "iris", "iris")
+        found = load_pyfunc(f"runs:/{run.info.run_id}/iris")
+        assert np.array_equal(found.predict(X), MODEL.predict(X))
+
+    def test_what_log_model_answers_is_short_and_loads(self, database: str) -> None:
+        info = log(input_example=X.head(2))
+        assert repr(info).startswith(f"ModelInfo(name='iris', model_uri='{info.model_uri}'")
+        assert len(repr(info)) < 250
+        assert np.array_equal(load_pyfunc(info).predict(X), MODEL.predict(X))
 
 
 class TestDownloads:
@@ -235,6 +263,18 @@ class TestDownloads:
         assert local_model(uri) != local_model(uri)
         assert np.array_equal(load_pyfunc(uri).predict(X), MODEL.predict(X))
         assert not (own_cache / "models").exists()
+
+    def test_a_cache_that_cannot_be_written_is_done_without(
+        self,
+        served: tuple[str, Path],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        (tmp_path / "file").touch()
+        monkeypatch.setenv("HEADRACE_CACHE", str(tmp_path / "file" / "cache"))
+        assert np.array_equal(load_pyfunc(served[0]).predict(X), MODEL.predict(X))
+        assert "HEADRACE_CACHE" in caplog.text
 
     def test_into_a_folder_of_the_callers(self, served: tuple[str, Path], tmp_path: Path) -> None:
         uri, cache = served

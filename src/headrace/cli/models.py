@@ -87,9 +87,9 @@ def models() -> None:
 @_env_manager_option
 @json_option
 def prepare_env(model_uri: str, trust: bool, env_manager: str, as_json: bool) -> None:
-    """Make the environment of a model, so that predicting in it begins at once.
+    """Make the environment of a model ahead of time.
 
-    Prints the path of its Python.
+    Predicting in it then begins at once. Prints the path of its Python.
     """
     from headrace.client.model_loading import local_model
 
@@ -107,7 +107,7 @@ def prepare_env(model_uri: str, trust: bool, env_manager: str, as_json: bool) ->
 @models.command(
     examples=[
         "headrace models predict -m ./model -i request.json",
-        "headrace models predict -m runs:/RUN_ID/model -t csv -i rows.csv -o answer.json",
+        "headrace models predict -m runs:/RUN_ID/model -i rows.csv -o answer.json",
         "headrace models predict -m ./model -i request.json -r scikit-learn==1.7.0",
     ]
 )
@@ -130,9 +130,8 @@ def prepare_env(model_uri: str, trust: bool, env_manager: str, as_json: bool) ->
     "--content-type",
     "-t",
     type=click.Choice(["json", "csv"]),
-    default="json",
-    show_default=True,
-    help="What the input is: JSON as scoring servers take it, or CSV with a header.",
+    help="What the input is: JSON as scoring servers take it, or CSV with a header.  "
+    "[default: csv for a FILE that ends so, else json]",
 )
 @_env_manager_option
 @click.option(
@@ -156,12 +155,15 @@ def predict(  # noqa: PLR0913, PLR0917 - MLflow's signature
     trust: bool,
     input_path: Path | None,
     output_path: Path | None,
-    content_type: str,
+    content_type: str | None,
     env_manager: str,
     pip_requirements_override: str | None,
     variables: Sequence[tuple[str, str]],
 ) -> None:
-    """Predict with a model, in an environment of what it needs."""
+    """Predict with a model, in an environment of its own.
+
+    That has what the model needs; it is made when it is not there yet.
+    """
     from headrace.client.model_loading import local_model
     from headrace.client.model_predicting import predicting
 
@@ -171,6 +173,8 @@ def predict(  # noqa: PLR0913, PLR0917 - MLflow's signature
         raise click.UsageError(
             "--pip-requirements-override needs an environment to put them in; use --env-manager uv."
         )
+    if content_type is None:
+        content_type = "csv" if input_path and input_path.suffix.lower() == ".csv" else "json"
     folder = local_model(model_uri)
     if env_manager == _LOCAL:
         os.environ.update(dict(variables))
@@ -199,14 +203,15 @@ def predict(  # noqa: PLR0913, PLR0917 - MLflow's signature
 def update_pip_requirements(
     model_uri: str, trust: bool, operation: str, requirement_strings: tuple[str, ...]
 ) -> None:
-    """Add requirements to a saved model, or remove some, and sign it anew.
+    """Add or remove what a saved model needs.
 
-    Adding replaces what the model had for the same package. Registered versions are read-only.
+    The model is signed anew. Adding replaces what the model had for the same package. Registered
+    versions are read-only.
     """
     from headrace.client.model_requirements import update_model_requirements
 
     update_model_requirements(model_uri, operation, requirement_strings, trust=trust)
-    output.note(f"Changed the requirements of {model_uri}.")
+    output.note(f"The requirements of {model_uri} are as you said.")
 
 
 def _prepared(folder: Path, override: Sequence[str], trust: bool) -> PreparedEnvironment:

@@ -53,7 +53,7 @@ def show(pem: bool, as_json: bool) -> None:
     examples=[
         "headrace trust add ann ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
         "headrace trust add ann ann.pem",
-        "headrace trust add ann ./her-model",
+        "headrace trust add ann models:/churn@champion",
     ]
 )
 @click.argument("name")
@@ -63,15 +63,15 @@ def show(pem: bool, as_json: bool) -> None:
 def add(name: str, key: str, yes: bool, as_json: bool) -> None:
     """Trust a signer: models signed with this key may run code on this account.
 
-    KEY is the public key as its owner's `headrace trust show` prints it, a PEM file, or the folder
-    of a model signed with it. Anybody can sign: compare the fingerprint with its owner first.
+    KEY is the public key as its owner's `headrace trust show` prints it, a PEM file, or a model
+    signed with it, a folder or a URI. Anybody can sign: compare the fingerprint with its owner.
     """
     from headrace.models.trust import open_folder
     from headrace.models.trust.keys import parse_public_key
     from headrace.models.trust.signers import add_signer
 
-    if os.path.isdir(key):
-        found = open_folder(Path(key)).signer_key
+    if os.path.isdir(key) or key.startswith(("models:/", "runs:/")):
+        found = open_folder(_local(key)).signer_key
         if found is None:
             raise click.UsageError(f"The model in '{key}' is not signed with a key of Headrace.")
         confirm(f"Trust {found.fingerprint}, which has signed '{key}', as {name}?", yes)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import fcntl
 import hashlib
+import logging
 import os
 import shutil
 import tempfile
@@ -30,6 +31,7 @@ from headrace.models.trust import SIGNATURE_FILE
 from headrace.models.trust.bundle import MAX_BUNDLE_BYTES, open_bundle
 from headrace.models.trust.manifest import digests_in
 
+_log: Final = logging.getLogger("headrace")
 UNUSED_DAYS: Final = 30
 """Models that nobody loaded for so long are removed when another is fetched."""
 _PIECE: Final = 1 << 20
@@ -48,7 +50,18 @@ def fetched(place: ArtifactPlace, uri: str) -> Path:
     home = cache_root() / "models"
     folder = home / name
     if not folder.is_dir():
-        home.mkdir(parents=True, mode=0o700, exist_ok=True)
+        try:
+            home.mkdir(parents=True, mode=0o700, exist_ok=True)
+            is_kept = os.access(home, os.W_OK)
+        except OSError:  # a home that is read-only, or none, as in many containers
+            is_kept = False
+        if not is_kept:
+            _log.warning(
+                "The model is not kept on this machine, for %s cannot be written: it is fetched "
+                "each time. Set HEADRACE_CACHE to a folder that can.",
+                home,
+            )
+            return _fetched_for_now(place, uri)
         with _only_one(home / f"{name}.lock"):
             if not folder.is_dir():
                 _sweep(home)

@@ -6,15 +6,17 @@ artifact URIs, and folders.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import suppress
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from headrace.artifacts.open import local_path
 from headrace.client.client import current_client
 from headrace.client.model_cache import fetched
-from headrace.errors import NotFound
+from headrace.errors import InvalidRequest, NotFound
 from headrace.models import loading
 from headrace.models.model import MODEL_FILE, ModelInfo, facts_of, info_of, no_model
 from headrace.models.pyfunc import PyFuncModel
@@ -26,7 +28,7 @@ def local_model(model_uri: str | Path, dst_path: str | Path | None = None) -> Pa
 
     With `dst_path` it is copied into that folder. NotFound; InvalidRequest for no such URI.
     """
-    uri = str(model_uri)
+    uri = _uri_of(model_uri)
     if dst_path is not None:
         return Path(current_client()._download_uri(uri, str(dst_path)))
     if scheme_of(uri) in ("", "file"):
@@ -39,6 +41,21 @@ def local_model(model_uri: str | Path, dst_path: str | Path | None = None) -> Pa
     if not (folder / MODEL_FILE).is_file():
         raise no_model(uri)
     return folder
+
+
+def _uri_of(model: Any) -> str:
+    """A URI or path as text; of what `log_model` answered, its URI. InvalidRequest for others."""
+    uri = getattr(model, "model_uri", model)
+    if not isinstance(uri, str | os.PathLike):
+        raise InvalidRequest(
+            f"A model is loaded by its URI or folder (models:/churn/1, runs:/…, ./model), not by "
+            f"this {type(model).__name__}."
+        )
+    scheme = scheme_of(str(uri))
+    meant = get_close_matches(scheme, ("models", "runs"), 1, 0.7)
+    if meant and scheme not in ("models", "runs"):
+        raise InvalidRequest(f"'{uri}' begins with '{scheme}:'; perhaps '{meant[0]}:' is meant.")
+    return str(uri)
 
 
 def load_model(
@@ -69,7 +86,7 @@ def get_model_info(model_uri: str | Path) -> ModelInfo:
 
     NotFound; InvalidRequest.
     """
-    uri = str(model_uri)
+    uri = _uri_of(model_uri)
     _, model = loading.open_model(local_model(uri))
     if model.model_id and scheme_of(uri) not in ("", "file"):
         with suppress(NotFound):  # files of a model that was logged elsewhere

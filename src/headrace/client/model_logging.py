@@ -19,14 +19,14 @@ from headrace.client.active import active_run
 from headrace.client.client import Client, current_client
 from headrace.client.entities import LoggedModel
 from headrace.client.models import initialize_logged_model, register_model
-from headrace.errors import HeadraceError, InvalidRequest
+from headrace.errors import HeadraceError, InvalidRequest, Unavailable
 from headrace.models import saving
 from headrace.models.model import Model, ModelInfo, facts_of, info_of
 from headrace.models.saving import SaveRequest, request_for, write_model
 from headrace.models.trust import SIGNATURE_FILE, signature_over
 from headrace.protocol.datasets import ModelOutput
 from headrace.protocol.metrics import Metric
-from headrace.protocol.names import check_logged_model_name
+from headrace.protocol.names import check_logged_model_name, check_model_name
 from headrace.protocol.runs import Run
 
 DEFAULT_NAME = "model"
@@ -51,7 +51,9 @@ class LogRequest:
     """A logged model that is there already, and gets these files."""
 
     def model_name(self) -> str | None:
-        """The name of the logged model. InvalidRequest for two different ones."""
+        """The name of the logged model. InvalidRequest for two different ones, and for a name that
+        it cannot have, or not be registered under.
+        """
         if self.name and self.artifact_path and self.name != self.artifact_path:
             raise InvalidRequest(
                 f"'name' is {self.name!r} and 'artifact_path', the older word for it, is "
@@ -60,6 +62,8 @@ class LogRequest:
         name = self.name or self.artifact_path
         if name is not None:
             check_logged_model_name("name", name)
+        if self.registered_model_name is not None:
+            check_model_name("registered_model_name", self.registered_model_name)
         return name
 
 
@@ -89,6 +93,20 @@ def log(request: SaveRequest, how: LogRequest, run: tuple[Client, str] | None = 
     active = active_run()
     if run is None and active is not None:
         run = (current_client(), active.info.run_id)
+    try:
+        return _log(request, how, run, name)
+    except Unavailable as error:
+        folder = name or DEFAULT_NAME
+        raise Unavailable(
+            f"{error} The model is not logged. What waits for no server is to save it as a folder "
+            f"(save_model(model, path='{folder}')) and log that as files of the run: "
+            f"headrace.log_artifacts('{folder}', '{folder}'). It then loads from runs:/…/{folder}."
+        ) from error
+
+
+def _log(
+    request: SaveRequest, how: LogRequest, run: tuple[Client, str] | None, name: str | None
+) -> ModelInfo:
     client = run[0] if run else current_client()
     source = None if run is None else client._store.runs.get(client._run_ref(run[1])).run
     logged = _logged_model(client, name, how, source)

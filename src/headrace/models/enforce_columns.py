@@ -58,10 +58,10 @@ def _named(frame: pd.DataFrame, schema: Schema) -> dict[Any, ColSpec]:
     known = schema.input_dict()
     if missing := [name for name in schema.required_input_names() if name not in frame.columns]:
         extra = [name for name in frame.columns if name not in known]
-        found = f" Not in the signature, but there: {_listed(extra)}." if extra else ""
+        found = f" Not in the signature, but there: {listed(extra)}." if extra else ""
         raise InvalidRequest(
             f"The input does not fit the signature: it lacks the required column"
-            f"{'s' * (len(missing) > 1)} {_listed(missing)}.{found}"
+            f"{'s' * (len(missing) > 1)} {listed(missing)}.{found}"
         )
     if extra := [name for name in frame.columns if name not in known]:
         _log.warning("The signature does not name these columns, so they go unused: %s", extra)
@@ -78,12 +78,13 @@ def _placed(frame: pd.DataFrame, schema: Schema) -> dict[Any, ColSpec]:
     if len(frame.columns) < len(specs):
         raise InvalidRequest(
             f"The input does not fit the signature: {len(specs)} columns are needed, and these "
-            f"{len(frame.columns)} are there: {_listed(frame.columns)}."
+            f"{len(frame.columns)} are there: {listed(frame.columns)}."
         )
     return dict(zip(frame.columns, specs, strict=False))
 
 
-def _listed(names: Any) -> str:
+def listed(names: Any) -> str:
+    """Names for a message, the first twenty of them."""
     shown = [repr(name) for name in names]
     return ", ".join(shown[:20]) + (f" and {len(shown) - 20} more" if len(shown) > 20 else "")
 

@@ -19,7 +19,7 @@ from headrace.models.data_kinds import (
     is_polars_frame,
     is_polars_series,
 )
-from headrace.models.enforce_columns import enforce_columns
+from headrace.models.enforce_columns import enforce_columns, listed
 from headrace.models.enforce_tensors import enforce_tensors
 from headrace.models.infer_schema import plain
 from headrace.models.polars_tables import pandas_library, to_pandas
@@ -70,10 +70,17 @@ def _by_place(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     """
     import pandas as pd
 
-    has_names = not isinstance(frame.columns, pd.RangeIndex)
-    if has_names or not schema.has_input_names() or len(frame.columns) != len(schema):
+    has_names = frame.columns.empty or not isinstance(frame.columns, pd.RangeIndex)
+    if has_names or not schema.has_input_names():
         return frame
-    return frame.set_axis(schema.input_names(), axis=1)
+    names = schema.input_names()
+    if len(frame.columns) != len(names):
+        raise InvalidRequest(
+            f"The input does not fit the signature: it has {len(frame.columns)} columns without "
+            f"names, and the signature {len(names)}: {listed(names)}. Give a table, or a list of "
+            "rows: [[…]] is one row."
+        )
+    return frame.set_axis(names, axis=1)
 
 
 def allows_anything(schema: Schema) -> bool:

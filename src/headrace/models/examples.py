@@ -56,6 +56,16 @@ def split_params(example: Any) -> tuple[Any, dict[str, Any] | None]:
     return example, None
 
 
+def check_signature(given: Any) -> None:
+    """Raise InvalidRequest for what is no signature. None and False say that there is none."""
+    # Known by what it has, because one that MLflow made will do.
+    if given is not None and given is not False and not hasattr(given, "inputs"):
+        raise InvalidRequest(
+            f"'signature' is a {type(given).__name__}; expected what infer_signature(data, "
+            "predictions) makes of one. To have it made, give some rows as 'input_example'."
+        )
+
+
 def check_example(example: Any, signature: ModelSignature) -> None:
     """Raise InvalidRequest if the example does not fit the signature."""
     from headrace.models.enforcement import enforce_input, enforce_params

@@ -264,6 +264,16 @@ class ModelInfo:
     metrics: list[Any] | None = None
     creation_timestamp: int | None = None
 
+    def __repr__(self) -> str:
+        shown = {
+            "name": self.name,
+            "model_uri": self.model_uri,
+            "run_id": self.run_id,
+            "registered_model_version": self.registered_model_version,
+            "flavors": sorted(self.flavors),
+        }
+        return f"ModelInfo({', '.join(f'{key}={value!r}' for key, value in shown.items())})"
+
 
 def no_model(where: str | Path) -> NotFound:
     """The error for a place where there is no model."""

@@ -116,7 +116,7 @@ class PyFuncModel:
             f"  flavors: {', '.join(known.flavors)}",
             *([f"  model_id: {known.model_id}"] if known.model_id else []),
             *([f"  run_id: {known.run_id}"] if known.run_id else []),
-            *([f"  signature: {known.signature!r}"] if known.signature else []),
+            *(_indented(f"signature:\n{known.signature!r}") if known.signature else []),
         ]
         return "\n".join(lines)
 
@@ -124,6 +124,11 @@ class PyFuncModel:
         return isinstance(other, PyFuncModel) and self.metadata == other.metadata
 
     __hash__ = None  # type: ignore[assignment]  # its description can change
+
+
+def _indented(text: str) -> list[str]:
+    first, *others = (line.rstrip() for line in text.splitlines())
+    return [f"  {first}", *(f"    {line}" for line in others)]
 
 
 def add_to_model(

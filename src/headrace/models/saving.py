@@ -12,13 +12,15 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from headrace.errors import AlreadyExists, HeadraceError, InvalidRequest
 from headrace.models.environment import Requirements, requirements_for, write_environment
-from headrace.models.examples import check_example, save_example
+from headrace.models.examples import check_example, check_signature, save_example
 from headrace.models.flavor import Flavor, Saved, Target, flavor_named, flavor_of
 from headrace.models.model import MODEL_FILE, PYFUNC, Model
 from headrace.models.resources import auth_policy_as_dict, resources_as_dict
@@ -68,6 +70,7 @@ class SaveRequest:
         own_public_keys()  # raises for a key to sign with that is none
         if self.metadata is not None and not isinstance(self.metadata, Mapping):
             raise InvalidRequest("'metadata' is no dictionary.")
+        check_signature(self.signature)
         if self.signature and self.input_example is not None:
             check_example(self.input_example, self.signature)
 
@@ -166,15 +169,24 @@ def request_for(model: Any, flavor: str | None = None, **given: Any) -> SaveRequ
     requirements = {name: given.pop(name) for name in _of(Requirements) if name in given}
     common = {name: given.pop(name) for name in _of(SaveRequest) if name in given}
     for name in ("code_paths", "extra_files"):
+        if isinstance(common.get(name), str | Path):
+            raise InvalidRequest(f"'{name}' takes a list: {name}=[{str(common[name])!r}].")
         common[name] = tuple(common.get(name) or ())
     unknown = sorted(set(given) - _options_of(chosen))
     if unknown:
-        raise InvalidRequest(
-            f"A model of the flavor '{chosen.name}' has no option '{unknown[0]}'; its own are: "
-            f"{', '.join(sorted(_options_of(chosen))) or 'none'}."
-        )
+        raise _no_option(unknown[0], chosen)
     made = Requirements(**requirements)
     return SaveRequest(model, chosen, given, requirements=made, **common)
+
+
+def _no_option(name: str, flavor: Flavor) -> InvalidRequest:
+    own = sorted(_options_of(flavor))
+    known = [*own, *_of(SaveRequest), *_of(Requirements)]
+    meant = get_close_matches(name, known, 1)
+    return InvalidRequest(
+        f"A model of the flavor '{flavor.name}' has no option '{name}'; "
+        + (f"perhaps '{meant[0]}' is meant." if meant else f"its own are: {', '.join(own)}.")
+    )
 
 
 def _of(kind: Any) -> tuple[str, ...]:
@@ -198,7 +210,20 @@ def _save(request: SaveRequest, target: Target) -> Saved:
     except Exception as error:
         raise InvalidRequest(
             f"The {request.flavor.name} model cannot be saved: {type(error).__name__}: {error}"
+            f"{_whose(request)}"
         ) from error
+
+
+def _whose(request: SaveRequest) -> str:
+    """Which library's model it is, where it is not that of the flavor which was asked for."""
+    if request.flavor.handles(request.model):
+        return ""
+    with suppress(InvalidRequest):
+        name = flavor_of(request.model).name
+        if name != PYFUNC:
+            kind = type(request.model).__name__
+            return f". This {kind} is a model of {name}: headrace.{name}.log_model saves it."
+    return ""
 
 
 def _example(given: Any) -> tuple[Any, Any]:

@@ -53,6 +53,15 @@ def test_both_files_of_an_unsigned_model(model: Path) -> None:
     assert not (model / "model.sig").exists()
 
 
+def test_what_is_not_there_to_remove_is_said_once(
+    model: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = lines_of(model)
+    update_model_requirements(model, "remove", ["other"])
+    assert lines_of(model) == before
+    assert caplog.text.count("'other' is not among the requirements") == 1
+
+
 def test_a_signed_model_is_signed_anew(model: Path) -> None:
     put(model, {"weights.bin": "1"})
     sign_folder(model)

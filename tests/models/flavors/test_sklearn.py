@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -230,6 +232,41 @@ def test_code_that_is_not_there_any_more(tmp_path: Path, monkeypatch: pytest.Mon
         load_model(tmp_path / "m")
 
 
+def test_a_module_that_was_not_shipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = tmp_path / "features_of_ann.py"
+    own.write_text(
+        "from sklearn.base import BaseEstimator, TransformerMixin\n"
+        "class Same(TransformerMixin, BaseEstimator):\n"
+        "    def fit(self, data, target=None):\n        return self\n"
+        "    def transform(self, data):\n        return data\n"
+    )
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(tmp_path)
+        model = importlib.import_module("features_of_ann").Same()
+        headrace.sklearn.save_model(model, tmp_path / "m")
+        assert f"code_paths=['{own}']" in caplog.text
+        caplog.clear()
+        headrace.sklearn.save_model(model, tmp_path / "shipped", code_paths=[own])
+        assert "need trust" in caplog.text
+        assert "code_paths" not in caplog.text
+    monkeypatch.delitem(sys.modules, "features_of_ann")
+    with pytest.raises(InvalidRequest, match=r"code_paths=\['features_of_ann\.py'\]") as caught:
+        load_model(tmp_path / "m")
+    assert caught.value.__suppress_context__  # not forty lines of how skops came to it
+    assert load_model(tmp_path / "shipped").transform([1]) == [1]
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [(Ridge, "the class Ridge; expected an object"), ("model.pkl", "a str"), (None, "a NoneType")],
+)
+def test_what_is_no_estimator_at_all(model: Any, said: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match=said):
+        headrace.sklearn.save_model(model, tmp_path / "m")
+
+
 @pytest.mark.parametrize("serialization_format", ["cloudpickle", "pickle"])
 def test_pickles_on_request(serialization_format: str, tmp_path: Path) -> None:
     model = line().fit(IRIS.data, IRIS.target)
@@ -257,7 +294,7 @@ def test_formats_that_cannot_be(tmp_path: Path) -> None:
 def test_a_pickle_that_needs_a_missing_module(tmp_path: Path) -> None:
     headrace.sklearn.save_model(line(), tmp_path / "m", serialization_format="pickle")
     (unsigned(tmp_path / "m") / "model.pkl").write_bytes(b"\x80\x04cnot_installed\nModel\n.")
-    with pytest.raises(InvalidRequest, match=r"'not_installed', which is not installed.*pip"):
+    with pytest.raises(InvalidRequest, match=r"'not_installed', which is not here.*install it"):
         load_model(tmp_path / "m", trust=True)
     (tmp_path / "m" / "model.pkl").write_bytes(b"\x80\x04cos\nnothing\n.")
     with pytest.raises(InvalidModel, match="cannot be unpickled"):
@@ -297,7 +334,6 @@ def test_methods_that_do_not(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
 
 
 def test_params_of_predictions(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    from headrace.models.signature import infer_signature
 
     data = DIABETES.data.head(50)
     model = GaussianProcessRegressor(random_state=0).fit(data, DIABETES.target[:50])

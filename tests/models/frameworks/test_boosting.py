@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 import yaml
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.linear_model import Ridge
 
 import headrace.catboost
 import headrace.lightgbm
@@ -44,6 +45,11 @@ IRIS = load_iris(as_frame=True)
 CANCER = load_breast_cancer(as_frame=True)
 DIABETES = load_diabetes(as_frame=True)
 SMALL = {"n_estimators": 5, "max_depth": 3}
+
+
+def test_the_door_of_another_library_names_the_right_one(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match=r"Ridge is a model of sklearn: headrace\.sklearn"):
+        headrace.xgboost.save_model(Ridge(), tmp_path / "m")
 
 
 def xgboost_booster() -> Any:

@@ -145,6 +145,18 @@ def test_pickles_of_both(serialization_format: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(ours.predict(data), model.predict(data))
 
 
+def test_a_signature_that_mlflow_made_will_do(tmp_path: Path) -> None:
+    rows, target = load_diabetes(return_X_y=True, as_frame=True)
+    signature = mlflow.models.infer_signature(rows, params={"alpha": 1})
+    model = Ridge().fit(rows, target)
+    headrace.sklearn.save_model(
+        model, tmp_path / "m", signature=signature, input_example=rows.head(2)
+    )
+    found = load_pyfunc(tmp_path / "m")
+    assert repr(found.signature) == repr(signature)
+    np.testing.assert_array_equal(found.predict(rows), model.predict(rows))
+
+
 def test_what_older_mlflow_wrote(tmp_path: Path) -> None:
     """Without a format, it is a pickle; without any entry but that of python_function, too."""
     model = line().fit(IRIS.data, IRIS.target)

@@ -34,9 +34,10 @@ def updated_files(
     if operation not in OPERATIONS:
         raise InvalidRequest(f"'operation' is {operation!r}; expected 'add' or 'remove'.")
     wanted = _checked(requirements)
+    had: set[str | None] = set()
     changes = {
-        REQUIREMENTS_FILE: lambda data: _changed_text(data, operation, wanted),
-        CONDA_FILE: lambda data: _changed_conda(data, operation, wanted),
+        REQUIREMENTS_FILE: lambda data: _changed_text(data, operation, wanted, had),
+        CONDA_FILE: lambda data: _changed_conda(data, operation, wanted, had),
     }
     written = changed_files(read, changes, name=name, trust=trust)
     if not written:
@@ -44,6 +45,9 @@ def updated_files(
             f"The model has neither {REQUIREMENTS_FILE} nor {CONDA_FILE}; there is nothing to "
             "change. Is this the model's folder?"
         )
+    absent = {name_of(line) for line in wanted} - had if operation == "remove" else set()
+    for absent_name in sorted(filter(None, absent)):
+        _log.warning("'%s' is not among the requirements; nothing to remove.", absent_name)
     return written
 
 
@@ -51,9 +55,6 @@ def changed(lines: Sequence[str], operation: str, requirements: Sequence[str]) -
     """A list of requirements with some added or removed."""
     by_name = {name_of(line): line for line in requirements}
     if operation == "remove":
-        absent = by_name.keys() - {name_of(line) for line in lines}
-        for absent_name in sorted(filter(None, absent)):
-            _log.warning("'%s' is not among the requirements; nothing to remove.", absent_name)
         return [line for line in lines if name_of(line) not in by_name or name_of(line) is None]
     kept: list[str] = []
     for line in lines:
@@ -78,13 +79,18 @@ def _checked(requirements: Sequence[str]) -> list[str]:
     return merged(lines)
 
 
-def _changed_text(data: bytes, operation: str, requirements: Sequence[str]) -> bytes:
+def _changed_text(
+    data: bytes, operation: str, requirements: Sequence[str], had: set[str | None]
+) -> bytes:
     lines = _decoded(data, REQUIREMENTS_FILE).splitlines()
     kept = [line.strip() for line in lines if line.strip()]
+    had.update(map(name_of, kept))
     return "".join(f"{line}\n" for line in changed(kept, operation, requirements)).encode()
 
 
-def _changed_conda(data: bytes, operation: str, requirements: Sequence[str]) -> bytes:
+def _changed_conda(
+    data: bytes, operation: str, requirements: Sequence[str], had: set[str | None]
+) -> bytes:
     from headrace.protocol.yaml_text import dump_yaml, load_yaml
 
     try:
@@ -93,7 +99,9 @@ def _changed_conda(data: bytes, operation: str, requirements: Sequence[str]) -> 
         raise InvalidRequest(f"The model's {CONDA_FILE} is no YAML: {error}.") from None
     if not isinstance(environment, Mapping):
         raise InvalidRequest(f"The model's {CONDA_FILE} is no mapping.")
-    lines = changed(pip_part(environment), operation, requirements)
+    before = pip_part(environment)
+    had.update(map(name_of, before))
+    lines = changed(before, operation, requirements)
     return dump_yaml(with_pip_part(environment, lines), sort_keys=True).encode()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.errors import InvalidRequest
@@ -52,6 +53,7 @@ class SklearnFlavor(Flavor):
         from headrace.models.flavors.sklearn_files import write_estimator
 
         _check_method(pyfunc_predict_fn)
+        _check_object(model)
         file = write_estimator(model, target, serialization_format, skops_trusted_types)
         facts = {
             "pickled_model": file.name,
@@ -104,6 +106,16 @@ class SklearnPredictor(Predictor):
     def predict(self, data: Any, params: Mapping[str, Any] | None = None) -> Any:
         """See Predictor."""
         return self._method(as_table(data), **known_params(self._method, params, self._name))
+
+
+def _check_object(model: Any) -> None:
+    """Raise InvalidRequest for what is certainly no estimator, though it could be saved."""
+    if isinstance(model, type):
+        raise InvalidRequest(
+            f"The model is the class {model.__name__}; expected an object of it, fitted."
+        )
+    if model is None or isinstance(model, str | bytes | Path):
+        raise InvalidRequest(f"The model is a {type(model).__name__}; expected an estimator.")
 
 
 def _check_method(name: Any) -> None:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import logging
 import pickle
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.errors import InvalidModel, InvalidRequest
 from headrace.models.environment import modules_in_pickle
+from headrace.models.environment.owners import owners_of
 from headrace.models.flavor import Target, require
 from headrace.models.flavors.skops_checks import NeedsTrust
 from headrace.models.flavors.skops_reader import SkopsFile, collecting_later
@@ -111,16 +114,22 @@ def unpickled(data: bytes, name: str) -> Any:
     try:
         return pickle.loads(data)  # noqa: S301 - the caller has asked for trust
     except ModuleNotFoundError as error:
-        raise InvalidRequest(
-            f"'{name}' needs the module '{error.name}', which is not installed here. What the "
-            "model needs is in its requirements.txt: pip install -r requirements.txt."
-        ) from error
+        raise _missing_module(name, error) from None
     # What a pickle calls can fail in any way; most often the versions of a library differ.
     except Exception as error:
         raise InvalidModel(
             f"'{name}' cannot be unpickled: {type(error).__name__}: {error}. Other versions of "
             "libraries than it was made with are the usual cause; see its requirements.txt."
         ) from error
+
+
+def _missing_module(name: str, error: ModuleNotFoundError) -> InvalidRequest:
+    return InvalidRequest(
+        f"'{name}' needs the module '{error.name}', which is not here. If it is a package, install "
+        "it: the model's requirements.txt says which. If it is a file of whoever saved the model, "
+        f"they can ship it, log_model(…, code_paths=['{(error.name or '').split('.')[0]}.py']), or "
+        "you can put it on the PYTHONPATH."
+    )
 
 
 def _write_skops(model: Any, target: Target, trusted_types: Iterable[str] | None) -> EstimatorFile:
@@ -130,13 +139,13 @@ def _write_skops(model: Any, target: Target, trusted_types: Iterable[str] | None
         data = skops.io.dumps(model)
         needed = skops.io.get_untrusted_types(data=data)
     file = SkopsFile(data, SKOPS_FILE)
-    _check_loads(file, data, needed)
+    _check_loads(file, data, needed, target)
     (target.folder / SKOPS_FILE).write_bytes(data)
     told = sorted({*needed, *(trusted_types or ())})
     return EstimatorFile(SKOPS_FILE, SKOPS, told or None, file.modules)
 
 
-def _check_loads(file: SkopsFile, data: bytes, needed: list[str]) -> None:
+def _check_loads(file: SkopsFile, data: bytes, needed: list[str], target: Target) -> None:
     """Raise where what was written does not load again, or only in this very program."""
     import skops.io
 
@@ -150,8 +159,20 @@ def _check_loads(file: SkopsFile, data: bytes, needed: list[str]) -> None:
         raise InvalidRequest(f"{file.unreviewed[0]} can be found in this program only")
     skops.io.loads(data, trusted=needed)
     _log.warning(
-        "Loading this model will need trust, and the code of: %s.", ", ".join(file.unreviewed)
+        "Loading this model will need trust, and the code of: %s.%s",
+        ", ".join(file.unreviewed),
+        _to_ship(file.unreviewed, target),
     )
+
+
+def _to_ship(names: Iterable[str], target: Target) -> str:
+    """How to ship those modules that no package has brought, and that are not shipped yet."""
+    shipped = {path.stem for path in target.code_paths}
+    tops = {name.partition(".")[0] for name in names} - shipped
+    own = sorted(top for top in tops if top in sys.modules and not owners_of([top]))
+    files = [getattr(sys.modules[top], "__file__", None) or top for top in own]
+    paths = [str(Path(file).parent if Path(file).stem == "__init__" else file) for file in files]
+    return f" To ship it with the model: code_paths={paths}." if paths else ""
 
 
 def _write_pickle(model: Any, target: Target, chosen: str) -> EstimatorFile:
@@ -191,11 +212,8 @@ def _by_skops(data: bytes, name: str) -> Any:
 
     try:
         return skops.io.loads(data, trusted=skops.io.get_untrusted_types(data=data))
-    except ImportError as error:
-        raise InvalidRequest(
-            f"'{name}' needs code that is not here: {error}. Ship the module with the model "
-            "(code_paths), or install what it is from."
-        ) from error
+    except ModuleNotFoundError as error:
+        raise _missing_module(name, error) from None
     # Trusted classes are made here, with whatever they raise.
     except Exception as error:
         raise InvalidModel(
