@@ -334,6 +334,7 @@ def test_methods_that_do_not(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
 
 
 def test_params_of_predictions(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from headrace.models.signature import infer_signature
 
     data = DIABETES.data.head(50)
     model = GaussianProcessRegressor(random_state=0).fit(data, DIABETES.target[:50])
