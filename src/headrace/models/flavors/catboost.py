@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from headrace.errors import InvalidModel, InvalidRequest
+from headrace.errors import HeadraceError, InvalidModel, InvalidRequest
 from headrace.models.flavor import Flavor, Predictor, Saved, Target, comes_from
 from headrace.models.flavors.tabular import as_table, known_params
 
@@ -73,7 +73,10 @@ class CatboostFlavor(Flavor):
                 model.load_model(blob=folder.read(name))
             else:
                 model.load_model(str(folder.file(name)), saved_as)
-        except catboost.CatBoostError as error:
+        except HeadraceError:
+            raise
+        # CatBoost's own error, and those of Python for its texts that are damaged.
+        except Exception as error:
             raise InvalidModel(
                 f"'{name}' cannot be loaded as a model of CatBoost: {error}."
             ) from error

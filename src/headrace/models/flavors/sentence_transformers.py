@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from headrace.errors import InvalidModel, InvalidRequest
+from headrace.errors import HeadraceError, InvalidModel, InvalidRequest
 from headrace.models.flavor import Flavor, Predictor, Saved, Target, comes_from
 from headrace.models.flavors.openai_answers import embeddings_answer
 from headrace.models.flavors.openai_requests import EMBEDDINGS, rows_of, texts_of
@@ -100,8 +100,13 @@ class SentenceTransformersFlavor(Flavor):
                     loaded = SentenceTransformer(
                         str(view), device=device, local_files_only=True, trust_remote_code=False
                     )
-            except (OSError, ValueError, LookupError, TypeError) as error:
-                raise InvalidModel(f"The model in '{name}' cannot be loaded: {error}") from error
+            except HeadraceError:
+                raise
+            # Files that are damaged, and settings that no class takes: errors of all kinds.
+            except Exception as error:
+                raise InvalidModel(
+                    f"The model in '{name}' cannot be loaded: {type(error).__name__}: {error}"
+                ) from error
         for module in loaded.modules():
             config: Any = getattr(module, "config", None)
             if hasattr(config, "_name_or_path"):

@@ -10,7 +10,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from headrace.errors import InvalidModel
+from headrace.artifacts.paths import safe_path
+from headrace.errors import InvalidModel, InvalidRequest
 from headrace.models.flavors.transformers_files import (
     PICKLED_WEIGHTS,
     WEIGHTS,
@@ -76,13 +77,15 @@ def _why_weights(names: Iterable[str]) -> tuple[str, str] | None:
 
 def _why_modules(folder: VerifiedFolder, name: str, names: Iterable[str]) -> tuple[str, str] | None:
     file = within(name, MODULES)
-    for kind in _kinds(folder, file):
+    for kind, place in _kinds(folder, file):
+        _check_inside(file, place)
         if not is_reviewed(kind):
             return file, f"naming the class {kind!r}, which has not been reviewed"
     for each in names:
         if each.endswith(("router_config.json", "/config.json")):
             kinds = config_in(folder, each).get("types")
-            for kind in kinds.values() if isinstance(kinds, dict) else ():
+            for place, kind in kinds.items() if isinstance(kinds, dict) else ():
+                _check_inside(each, place)
                 if not is_reviewed(kind):
                     return each, f"naming the class {kind!r}, which has not been reviewed"
     return None
@@ -95,14 +98,25 @@ def is_reviewed(kind: Any) -> bool:
     return kind.rpartition(".")[2] in _REVIEWED
 
 
-def _kinds(folder: VerifiedFolder, file: str) -> list[Any]:
+def _kinds(folder: VerifiedFolder, file: str) -> list[tuple[Any, Any]]:
+    """The class of each part of a model, and the folder that it lies in."""
     if not folder.has(file):
         raise InvalidModel(f"The model has no {MODULES}, which says what it is made of.")
     try:
         found = json.loads(folder.read(file, 1 << 20))
-        return [module["type"] for module in found]
+        return [(module["type"], module["path"]) for module in found]
     except (ValueError, RecursionError, LookupError, TypeError) as error:
         raise InvalidModel(f"'{file}' is no list of modules with types: {error}") from error
+
+
+def _check_inside(file: str, place: Any) -> None:
+    """Raise InvalidModel where a part of the model does not lie in the model's folder."""
+    try:
+        if not isinstance(place, str):
+            raise InvalidRequest(f"{place!r} is no path")
+        safe_path(place, "part of the model", allow_root=True)
+    except InvalidRequest as error:
+        raise InvalidModel(f"'{file}' names a part of the model elsewhere: {error}") from error
 
 
 def _why_settings(config: Mapping[str, Any]) -> str | None:

@@ -27,12 +27,19 @@ DESCRIPTIONS: Final[tuple[str, ...]] = (
 )
 PICKLED_WEIGHTS: Final = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack", ".distcp")
 _NEVER_SHOWN: Final = ("adapter_config.json",)
+_OF_TOKENIZERS: Final = (
+    *("tokenizer_config.json", "preprocessor_config.json", "processor_config.json"),
+)
+_FILES: Final = ("source_spm", "target_spm", "vocab", "merges")
+"""What tokenizers call their files, beside names that end in `_file`."""
 _MAX_DESCRIPTION: Final = 256 << 20
 _MAX_CONFIG: Final = 32 << 20
 _KERNEL_KEYS: Final = (
     *("_attn_implementation", "attn_implementation", "_experts_implementation"),
     *("experts_implementation", "kernel_config", "use_kernels"),
 )
+_ELSEWHERE: Final = ("audio_tokenizer", "checkpoint_path", "pretrained_cfg_overlay")
+"""What names weights that are not in the folder, for processors and for backbones of timm."""
 
 
 @contextmanager
@@ -67,7 +74,7 @@ def show(
         if below.suffix in linked:
             target.symlink_to(folder.file(each).resolve())
         else:
-            target.write_bytes(_without_paths(below.name, folder.read(each, _MAX_DESCRIPTION)))
+            target.write_bytes(_plain(below.name, folder.read(each, _MAX_DESCRIPTION)))
 
 
 def files_in(folder: VerifiedFolder, name: str) -> list[str]:
@@ -127,17 +134,27 @@ def why_config(config: Mapping[str, Any]) -> str | None:
         if not isinstance(each, dict):
             continue
         open_ones.extend(each.values())
-        if each.get("quantization_config"):
-            return "a quantized model, whose loaders have not been reviewed"
-        for key in _KERNEL_KEYS:
-            if _names_a_kernel(key, each.get(key)):
-                return f"asking in '{key}' for compiled code from a hub"
-        weights = each.get("transformers_weights")
-        if weights is not None and not str(weights).endswith((WEIGHTS, f"{WEIGHTS}.index.json")):
-            return f"naming weights that are no safetensors ({weights!r})"
-        if each.get("use_pretrained_backbone"):
-            return "asking for a backbone that would be fetched"
+        why = _why_entry(each)
+        if why is not None:
+            return why
     return None
+
+
+def _why_entry(entry: Mapping[str, Any]) -> str | None:
+    if entry.get("quantization_config"):
+        return "a quantized model, whose loaders have not been reviewed"
+    for key in _KERNEL_KEYS:
+        if _names_a_kernel(key, entry.get(key)):
+            return f"asking in '{key}' for compiled code from a hub"
+    weights = entry.get("transformers_weights")
+    if weights is not None and not str(weights).endswith((WEIGHTS, f"{WEIGHTS}.index.json")):
+        return f"naming weights that are no safetensors ({weights!r})"
+    backbone = entry.get("backbone")
+    if entry.get("use_pretrained_backbone") or (isinstance(backbone, str) and ":" in backbone):
+        return "asking for a backbone that would be fetched"
+    return next(
+        (f"naming a model elsewhere in '{key}'" for key in _ELSEWHERE if entry.get(key)), None
+    )
 
 
 def _names_a_kernel(key: str, value: Any) -> bool:
@@ -159,12 +176,13 @@ def check_shards(folder: VerifiedFolder, names: list[str]) -> None:
                 raise InvalidModel(f"'{name}' names weights that are not beside it: {shard!r}.")
 
 
-def _without_paths(name: str, data: bytes) -> bytes:
-    """A tokenizer's or processor's description without the paths of files, which lie beside it.
+def _plain(name: str, data: bytes) -> bytes:
+    """A description; a configuration without what leads out of the folder.
 
-    Old ones name files in caches that were their author's; no other file is to be read for them.
+    `auto_map` offers code: a part of a model that the library has not itself would have it ask on
+    the terminal whether to run it. Tokenizers of old name files in caches that were their author's.
     """
-    if name not in ("tokenizer_config.json", "preprocessor_config.json", "processor_config.json"):
+    if not name.endswith("config.json"):
         return data
     try:
         found = json.loads(data)
@@ -172,8 +190,21 @@ def _without_paths(name: str, data: bytes) -> bytes:
         raise InvalidModel(f"'{name}' of the model is no JSON: {error}") from error
     if not isinstance(found, dict):
         raise InvalidModel(f"'{name}' of the model holds no JSON object.")
-    kept = {key: value for key, value in found.items() if not key.endswith("_file")}
-    return data if len(kept) == len(found) else json.dumps(kept).encode()
+    if name in _OF_TOKENIZERS:
+        found = {key: value for key, value in found.items() if not _is_file(key, value)}
+    open_ones: list[Any] = [found]
+    while open_ones:
+        each = open_ones.pop()
+        if isinstance(each, dict):
+            each.pop("auto_map", None)
+            open_ones.extend(each.values())
+        elif isinstance(each, list):
+            open_ones.extend(each)
+    return json.dumps(found).encode()
+
+
+def _is_file(key: str, value: Any) -> bool:
+    return key.endswith("_file") or (key in _FILES and isinstance(value, str))
 
 
 _OFFLINE: Final = threading.RLock()

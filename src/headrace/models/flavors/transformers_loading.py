@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from headrace.errors import InvalidModel, InvalidRequest
+from headrace.errors import HeadraceError, InvalidModel, InvalidRequest
 from headrace.models.flavor import require
 from headrace.models.flavors.transformers_files import (
     config_in,
     offline,
     reviewed,
     why_code,
+    why_config,
     within,
 )
 
@@ -44,6 +45,7 @@ _ADAPTERS_ASK: Final = (
     *("tokenizer_name_or_path", "tokenizer_kwargs", "prompt_tuning_init_state_dict_path"),
 )
 """What of an adapter's configuration names modules to import, files to unpickle, or models."""
+_LONGEST: Final = 500
 _DTYPES: Final = ("float16", "bfloat16", "float32", "float64")
 
 
@@ -127,7 +129,7 @@ def _load_model(folder: VerifiedFolder, name: str, kind: str, dtype: Any) -> Any
         code = config, f"a model of the class '{kind}', which transformers does not have"
     options = {} if dtype is None else {_dtype_option(): dtype}
     if code is None:
-        with reviewed(folder, name) as view:
+        with _shown(folder, name) as view:
             loaded = chosen.from_pretrained(
                 str(view),
                 use_safetensors=True,
@@ -173,6 +175,10 @@ def _load_component(folder: VerifiedFolder, component: str, kind: str) -> Any:
         folder.require_trust(f"{name}/{custom[0]}", why)
         place = folder.code_path(name, why, lasting=True)
         return automatic.from_pretrained(str(place), local_files_only=True, trust_remote_code=True)
+    for each in described:
+        why_other = why_config(config_in(folder, f"{name}/{each}"))
+        if why_other is not None:
+            folder.require_trust(f"{name}/{each}", why_other)
     with _shown(folder, name) as view:
         loaded = (chosen or automatic).from_pretrained(
             str(view), local_files_only=True, trust_remote_code=False
@@ -190,11 +196,18 @@ _CONFIGS: Final = {
 
 @contextmanager
 def _shown(folder: VerifiedFolder, name: str) -> Iterator[Path]:
+    """What a library may see of a folder; what it raises there is the model's fault."""
     try:
         with reviewed(folder, name) as view:
             yield view
-    except OSError as error:  # what transformers raises for files that are missing
-        raise InvalidModel(f"'{name}' of the model cannot be loaded: {error}") from error
+    except HeadraceError:
+        raise
+    # Files that are missing or damaged, and settings that no class takes: errors of all kinds.
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}".partition("\n")[0][:_LONGEST]
+        raise InvalidModel(
+            f"'{name or '.'}' of the model cannot be loaded by transformers: {said}"
+        ) from error
 
 
 def _named(loaded: Any, place: Path) -> Any:
