@@ -134,7 +134,8 @@ class _OnlyOnce(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether a message of this thread is the first of its kind; none where silent."""
-        if record.thread != self._thread:
+        # What `Library.warn` says it says once by itself.
+        if record.thread != self._thread or record.funcName == "warn":
             return True
         key = (self._library.flavor, record.msg)
         is_new = key not in _said

@@ -17,6 +17,7 @@ PROGRAM = Path(__file__).parent / "ddp.py"
 ROOT = Path(__file__).parents[4]
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("strategy", ["ddp", "ddp_spawn", "ddp_fork"])
 def test_two_processes_of_lightning_log_one_run(
     strategy: str, database: str, only_run: Callable[[], Logged]
@@ -31,7 +32,7 @@ def test_two_processes_of_lightning_log_one_run(
         },
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-5000:]
