@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 from headrace.client.model_loading import load_pyfunc, local_model
 from headrace.errors import InvalidRequest, NotFound
 from headrace.models import loading
-from headrace.models.examples import SERVING_FILE, convert_input_example_to_serving_input
+from headrace.models.examples import convert_input_example_to_serving_input
 from headrace.models.payload import Payload, decode_csv, decode_payload
 from headrace.models.predictions import encode_predictions
 from headrace.models.pyfunc import PyFuncModel
@@ -85,13 +85,11 @@ def validate_serving_input(
 
 def load_serving_example(model_uri_or_path: str | Path) -> str:
     """The request, as JSON text, that the model's input example makes. NotFound without one."""
-    folder, _ = loading.open_model(local_model(model_uri_or_path))
-    try:
-        return folder.read(SERVING_FILE).decode()
-    except (NotFound, FileNotFoundError):
-        raise NotFound(
-            f"The model '{model_uri_or_path}' was saved without an input example."
-        ) from None
+    folder, model = loading.open_model(local_model(model_uri_or_path))
+    name = (model.saved_input_example_info or {}).get("serving_input_path")
+    if name is None:
+        raise NotFound(f"The model '{model_uri_or_path}' was saved without an input example.")
+    return folder.read(str(name)).decode()
 
 
 def predictions_of(folder: Path, data: bytes, content_type: str, *, trust: bool = False) -> str:

@@ -34,11 +34,12 @@ def requirements_for(
     """Pinned requirements, the one for MLflow first and the others in order of their names.
 
     `packages` are a flavor's own, by the names of the index, extras in brackets kept; one that
-    brings its own version condition stays as it is, and one that is not installed stays without
-    a version. `modules` are names of modules that must be importable; `code_files` are files and
-    folders of shipped code, whose imports count. Modules of the standard library, of local code
-    and of Headrace need nothing. Local version labels are left out, as indexes do not have them
-    (`torch==2.13.0` for 2.13.0+cpu), which is what MLflow does.
+    brings its own version condition stays as it is, one whose module another package has brought
+    (onnxruntime-gpu) is that one, and one that is not installed stays without a version. `modules`
+    are names of modules that must be importable; `code_files` are files and folders of shipped
+    code, whose imports count. Modules of the standard library, of local code and of Headrace need
+    nothing. Local version labels are left out, as indexes do not have them (`torch==2.13.0` for
+    2.13.0+cpu), which is what MLflow does.
     """
     from headrace.models.environment.imports import modules_imported_by
 
@@ -63,6 +64,10 @@ def _pinned(package: str, installed: dict[str, str]) -> tuple[str, str]:
     assert match, f"{package!r} names no package"
     name = normalized_name(match["name"])
     version = installed.get(name)
-    if match.end() < len(package) or version is None:
+    if match.end() < len(package):
+        return name, package.strip()
+    if version is None:
+        for owner in sorted(owners_of({name.replace("-", "_")})):
+            return owner.name, f"{owner.name}=={public_version(owner.version)}"
         return name, package.strip()
     return name, f"{name}{match['extras'] or ''}=={public_version(version)}"
