@@ -169,11 +169,12 @@ def test_a_model_without_an_example_is_pickled_and_is_itself_again(
 
 
 def test_a_model_that_cannot_be_exported_is_pickled_and_said_so(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = Branching()
     door.save_model(model, tmp_path / "m", input_example=IRIS[:5])
     assert "cannot be exported" in caplog.text
+    assert capsys.readouterr() == ("", "")  # no graphs, no tracebacks of PyTorch's
     assert (tmp_path / "m/data/model.pth").is_file()
     np.testing.assert_allclose(
         load_pyfunc(tmp_path / "m").predict(IRIS), expected(model), atol=1e-6

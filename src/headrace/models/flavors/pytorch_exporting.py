@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import sys
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, redirect_stderr
+from typing import TYPE_CHECKING, Any, TextIO
 
 from headrace.models.flavors.pytorch_inputs import call_arguments
 
@@ -33,7 +36,7 @@ def exported(model: Any, example: Any, signature: ModelSignature | None) -> Any:
         varying = known if known is not None else {0}
         return {at: Dim.AUTO for at in varying if at < tensor.dim()}
 
-    with _evaluating(model), warnings.catch_warnings():
+    with _evaluating(model), _quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return _export(model, doubled, sizes)
 
@@ -84,3 +87,43 @@ def _evaluating(model: Any) -> Iterator[None]:
     finally:
         for module, was in before.items():
             module.training = was
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the graphs and tracebacks that PyTorch prints of a model that cannot be exported.
+
+    The error says the reason, and the model is pickled instead. Other threads are heard.
+    """
+    here = threading.get_ident()
+    loggers = logging.Logger.manager.loggerDict
+    known = [loggers[name] for name in list(loggers) if name.partition(".")[0] == "torch"]
+    handlers = {each for one in known if isinstance(one, logging.Logger) for each in one.handlers}
+
+    def is_of_others(record: logging.LogRecord) -> bool:
+        return record.thread != here
+
+    for handler in handlers:
+        handler.addFilter(is_of_others)
+    try:
+        with redirect_stderr(_OfOthers(sys.stderr, here)):
+            yield
+    finally:
+        for handler in handlers:
+            handler.removeFilter(is_of_others)
+
+
+class _OfOthers:
+    """A stream that leaves out what one thread writes."""
+
+    def __init__(self, stream: TextIO, thread: int) -> None:
+        self._stream = stream
+        self._thread = thread
+
+    def write(self, text: str) -> int:
+        if threading.get_ident() == self._thread:
+            return len(text)
+        return self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
