@@ -193,7 +193,7 @@ def _fit(call: Call) -> Generator[None, Any, None]:
     with LIBRARY.guard("the HTML of an estimator"):
         _log_html(log, estimator)
     if is_search(estimator):
-        _log_search(log, estimator, dataset)
+        _log_search(log, estimator, dataset, evaluation_of_fit.model_id)
 
 
 def _log_training(log: Recorder, estimator: Any, training: Any, dataset: Any) -> None:
@@ -301,13 +301,13 @@ def _log_html(log: Recorder, estimator: Any) -> None:
         log.text(f"{head}{shown}</body></html>", "estimator.html")
 
 
-def _log_search(log: Recorder, search: Any, dataset: Any) -> None:
+def _log_search(log: Recorder, search: Any, dataset: Any, model_id: str | None) -> None:
     from headrace.client.autolog import sklearn_search
 
     with LIBRARY.guard("the best candidate of a search"):
         params, metrics = sklearn_search.best_of(search)
         log.params(params)
-        log.metrics(metrics)
+        log.metrics(metrics, model_id=model_id)
     if not hasattr(search, "cv_results_"):
         return
     with LIBRARY.guard("the results of a search"):
