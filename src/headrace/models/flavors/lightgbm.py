@@ -71,10 +71,14 @@ class LightgbmFlavor(Flavor):
             return read_estimator(folder, name, facts.get("serialization_format") or CLOUDPICKLE)
         import lightgbm
 
+        from headrace.models.flavors.lightgbm_text import check_text
+
         data = folder.read(str(name))
         try:
-            return lightgbm.Booster(model_str=data.decode())
-        except (UnicodeDecodeError, ValueError, lightgbm.basic.LightGBMError) as error:
+            text = data.decode()
+            check_text(text)
+            return lightgbm.Booster(model_str=text)
+        except (ValueError, lightgbm.basic.LightGBMError) as error:
             raise InvalidModel(
                 f"'{name}' cannot be loaded as a booster of LightGBM: {error}."
             ) from error

@@ -145,9 +145,12 @@ def _frozen(state: Mapping[str, Any]) -> Any:
 def _lightgbm_booster(state: Mapping[str, Any]) -> Any:
     import lightgbm
 
+    from headrace.models.flavors.lightgbm_text import check_text
+
     text = state.get("_handle", state.get("handle"))
     if not isinstance(text, str):
         raise ValueError("a LightGBM booster has no model")
+    check_text(text)
     made = lightgbm.Booster(model_str=text)
     for name in ("best_iteration", "best_score", "params", "pandas_categorical"):
         if name in state:
