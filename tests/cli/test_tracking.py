@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from headrace.protocol import experiments, runs
+from headrace.client.client import Client
+from headrace.protocol import experiments, logged_models, runs
+from headrace.protocol.datasets import LogOutputs, ModelOutput
 from headrace.protocol.metrics import LogMetric
 from headrace.protocol.wire import Param, Tag
 from headrace.store.open import open_store
@@ -202,6 +204,31 @@ def test_artifacts(headrace: Headrace, uri: str, tmp_path: Path) -> None:
     assert (tmp_path / "x" / "roc.txt").read_text() == "a curve"
     assert headrace("artifacts", "download", run_id, "gone.txt").code == 3
     assert headrace("artifacts", "download", run_id, "../../x").code == 2
+
+
+def test_models_of_a_run_and_their_files(headrace: Headrace, uri: str, tmp_path: Path) -> None:
+    run_id = fill(uri, count=1)[0]
+    store = open_store(uri)
+    run = store.runs.get(runs.RunRef(run_id)).run
+    request = logged_models.CreateLoggedModel(run.info.experiment_id, "iris", None, run_id)
+    model = store.logged_models.create(request).model.info
+    store.datasets.log_outputs(LogOutputs(run_id, [ModelOutput(model.model_id, 3)]))
+    store.close()
+    (tmp_path / "MLmodel").write_text("flavors: {}\n")
+    Client(uri).log_model_artifact(model.model_id, str(tmp_path / "MLmodel"))
+    address = f"models:/{model.model_id}"
+
+    assert headrace("runs", "show", run_id).out.splitlines()[-1].split() == ["iris", address, "3"]
+    for named in (address, f"runs:/{run_id}/iris"):
+        assert headrace("artifacts", "list", named, "--json").json["files"] == [
+            {"path": "MLmodel", "is_dir": False, "file_size": 12}
+        ]
+    assert headrace("artifacts", "download", address).code == 0
+    assert (tmp_path / model.model_id / "MLmodel").read_text() == "flavors: {}\n"
+    assert headrace("artifacts", "download", address, "MLmodel", "--to", "x").code == 0
+    assert (tmp_path / "x" / "MLmodel").is_file()
+    assert headrace("artifacts", "list", "models:/none@such").code == 3
+    assert headrace("artifacts", "upload", address, "MLmodel").code == 2
 
 
 def test_a_listing_makes_no_database(headrace: Headrace, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`headrace artifacts`: list, download and upload the files of runs."""
+"""`headrace artifacts`: list, download and upload the files of runs and models."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from headrace.cli.command import Group
 from headrace.cli.options import json_option, tracking_uri_option
 from headrace.protocol import runs
 from headrace.protocol.artifacts import FileInfo
+from headrace.protocol.uris import scheme_of
 
 if TYPE_CHECKING:
     from headrace.artifacts.open import ArtifactPlace
@@ -23,13 +24,18 @@ if TYPE_CHECKING:
 def artifacts() -> None:
     """List, download and upload the files of runs.
 
-    PATH is relative to the files of the run, with '/' between folders.
+    PATH is relative to the files of the run, with '/' between folders. In place of a run's id a
+    URI can be listed and downloaded: models:/NAME@ALIAS, models:/m-ID, runs:/ID/PATH.
     """
 
 
 @artifacts.command(
     name="list",
-    examples=["headrace artifacts list RUN_ID", "headrace artifacts list RUN_ID model --json"],
+    examples=[
+        "headrace artifacts list RUN_ID",
+        "headrace artifacts list RUN_ID plots --json",
+        "headrace artifacts list models:/churn@champion",
+    ],
 )
 @click.argument("run_id")
 @click.argument("path", default="")
@@ -37,7 +43,7 @@ def artifacts() -> None:
 @tracking_uri_option
 @json_option
 def list_(run_id: str, path: str, recursive: bool, tracking_uri: str, as_json: bool) -> None:
-    """List the files of a run, or those in a folder of them."""
+    """List the files of a run or model, or those in a folder of them."""
     with _files_of(run_id, tracking_uri) as root:
         found = list(_entries(root, path.strip("/"), recursive))
     if as_json:
@@ -52,7 +58,8 @@ def list_(run_id: str, path: str, recursive: bool, tracking_uri: str, as_json: b
 @artifacts.command(
     examples=[
         "headrace artifacts download RUN_ID",
-        "headrace artifacts download RUN_ID model/MLmodel --to here",
+        "headrace artifacts download RUN_ID plots/roc.png --to here",
+        "headrace artifacts download models:/churn@champion",
     ]
 )
 @click.argument("run_id")
@@ -61,17 +68,20 @@ def list_(run_id: str, path: str, recursive: bool, tracking_uri: str, as_json: b
     "--to",
     "folder",
     type=click.Path(path_type=Path, file_okay=False),
-    help="The folder to write into.  [default: one with the run's id, or . for a PATH]",
+    help="The folder to write into.  [default: one of the run's or model's name, or . for a PATH]",
 )
 @tracking_uri_option
 @json_option
 def download(run_id: str, path: str, folder: Path | None, tracking_uri: str, as_json: bool) -> None:
-    """Download all files of a run, or one file or folder. Files that are there are replaced."""
+    """Download files of a run or model: all, or one file or folder.
+
+    Files that are there are replaced.
+    """
     from headrace.artifacts import transfer
 
     path = path.strip("/")
     if folder is None:
-        folder = Path() if path else Path(run_id)
+        folder = Path() if path else Path(_name_of(run_id))
     with _files_of(run_id, tracking_uri) as root:
         place = root.below(path)
         where = transfer.download(place.store, place.path, folder) if path else folder
@@ -100,6 +110,8 @@ def upload(run_id: str, local: Path, path: str, tracking_uri: str, as_json: bool
     """Upload a file to a run, or all files in a folder."""
     from headrace.artifacts import transfer
 
+    if scheme_of(run_id):
+        raise click.UsageError(f"'{run_id}' is no run's id; a model's files are not added to.")
     with _files_of(run_id, tracking_uri) as root:
         place = root.below(path.strip("/"))
         if local.is_dir():
@@ -116,10 +128,20 @@ def upload(run_id: str, local: Path, path: str, tracking_uri: str, as_json: bool
 @contextmanager
 def _files_of(run_id: str, tracking_uri: str) -> Iterator[ArtifactPlace]:
     from headrace.artifacts.open import open_artifacts
+    from headrace.client.client import Client
 
+    if scheme_of(run_id) in ("models", "runs"):
+        tracking.require_database(tracking.normalized(tracking_uri))
+        yield Client(tracking.normalized(tracking_uri))._locate(run_id)
+        return
     with tracking.tracked(tracking_uri) as store:
         uri = store.runs.get(runs.RunRef(run_id)).run.info.artifact_uri
     yield open_artifacts(uri, tracking.normalized(tracking_uri))
+
+
+def _name_of(run_id: str) -> str:
+    """What a folder of its files is called: iris@champion for models:/iris@champion."""
+    return run_id.rpartition(":/")[2].strip("/").replace("/", "-")
 
 
 def _entries(root: ArtifactPlace, path: str, recursive: bool) -> Iterator[FileInfo]:

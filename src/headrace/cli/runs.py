@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 
 import click
 
@@ -17,8 +18,10 @@ from headrace.cli.options import (
     view_option,
     view_type,
 )
+from headrace.errors import NotFound
 from headrace.protocol import runs as protocol
 from headrace.protocol.datasets import CONTEXT_TAG, DatasetInput
+from headrace.protocol.logged_models import GetLoggedModel
 from headrace.protocol.wire import ViewType
 from headrace.store.base import Store
 
@@ -119,9 +122,10 @@ def search(
 @tracking_uri_option
 @json_option
 def show(run_id: str, tracking_uri: str, as_json: bool) -> None:
-    """Show one run: its facts, parameters, latest metrics, tags and data sets."""
+    """Show one run: its facts, parameters, latest metrics, tags, data sets and models."""
     with tracking.tracked(tracking_uri) as store:
         answer = store.runs.get(protocol.RunRef(run_id))
+        models = [] if as_json else list(_models_of(store, answer.run))
     if as_json:
         output.emit_json(answer)
         return
@@ -148,6 +152,17 @@ def show(run_id: str, tracking_uri: str, as_json: bool) -> None:
         click.echo()
         rows = [(i.dataset.name, i.dataset.digest, _context(i)) for i in inputs]
         output.table(("DATA SET", "DIGEST", "CONTEXT"), rows)
+    if models:
+        click.echo()
+        output.table(("MODEL", "URI", "STEP"), models)
+
+
+def _models_of(store: Store, run: protocol.Run) -> Iterator[tuple[str, str, int]]:
+    """The models that a run has made, those that are deleted left out."""
+    for made in run.outputs.model_outputs if run.outputs else ():
+        with suppress(NotFound):
+            found = store.logged_models.get(GetLoggedModel(made.model_id)).model
+            yield found.info.name, f"models:/{made.model_id}", made.step
 
 
 def _context(entry: DatasetInput) -> str:
