@@ -127,3 +127,12 @@ def test_changing_a_model_writes_through_no_link(
     (saved / f".{name}.{os.getpid()}").symlink_to(victim)
     change(saved)
     assert victim.read_text() == "as it was"
+
+
+def test_what_builds_packages_sees_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    from headrace.models.environment.uv_tool import uv_environment
+
+    names = ["HEADRACE_SIGNING_KEY", "HEADRACE_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD"]
+    for name in names:
+        monkeypatch.setenv(name, "the-secret")
+    assert "the-secret" not in uv_environment().values()

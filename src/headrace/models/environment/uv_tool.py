@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from headrace import settings
 from headrace.errors import InvalidRequest, Unavailable
 
 _SHOWN_LINES: Final = 25
@@ -28,7 +29,15 @@ _NETWORK: Final = re.compile(
     r"|tcp connect|timed out|network was disabled|error trying to connect|operation timed out",
     re.IGNORECASE,
 )
-_NOT_PASSED: Final = frozenset(("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "CONDA_PREFIX"))
+_NOT_PASSED: Final = frozenset(
+    {
+        *("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "CONDA_PREFIX"),
+        # uv runs what packages are built by, which has no business with these.
+        *settings.SIGNING_KEY.names,
+        *settings.TRACKING_TOKEN.names,
+        *settings.TRACKING_PASSWORD.names,
+    }
+)
 _INDEX: Final = re.compile(r"UV_(DEFAULT_|EXTRA_)?INDEX(_URL)?")
 _PIP_SETTINGS: Final = ("find-links", "index-url", "extra-index-url")
 
