@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
@@ -171,6 +172,23 @@ class TestMistakes:
             headrace.log_artifacts(tmp_path / "iris", "iris")
         found = load_pyfunc(f"runs:/{run.info.run_id}/iris")
         assert np.array_equal(found.predict(X), MODEL.predict(X))
+
+    def test_a_folder_that_is_not_tracked_is_not_registered(
+        self, database: str, tmp_path: Path
+    ) -> None:
+        headrace.sklearn.save_model(MODEL, tmp_path / "iris")
+        with pytest.raises(InvalidRequest, match=r"not tracked.*registered_model_name"):
+            headrace.register_model(str(tmp_path / "iris"), "iris")
+
+    @pytest.mark.parametrize("rows", [X, X.to_numpy()], ids=["table", "array"])
+    def test_a_whole_data_set_as_the_example_is_told(
+        self, rows: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        headrace.sklearn.save_model(MODEL, tmp_path / "few", input_example=rows)
+        assert "rows" not in caplog.text
+        many = pd.concat([rows] * 70) if rows is X else np.tile(rows, (70, 1))
+        headrace.sklearn.save_model(MODEL, tmp_path / "many", input_example=many)
+        assert "has 10500 rows" in caplog.text
 
     def test_what_log_model_answers_is_short_and_loads(self, database: str) -> None:
         info = log(input_example=X.head(2))

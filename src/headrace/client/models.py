@@ -54,9 +54,18 @@ def register_model(
     source, run_id, model_id = _source_of(client, str(model_uri))
     with suppress(AlreadyExists):  # the usual case: this is its next version
         client.create_registered_model(name)
-    return client.create_model_version(
-        name, source, run_id, tags, await_creation_for=await_registration_for, model_id=model_id
-    )
+    try:
+        return client.create_model_version(
+            name, source, run_id, tags, await_creation_for=await_registration_for, model_id=model_id
+        )
+    except InvalidRequest as error:
+        if scheme_of(source) not in ("", "file") or run_id or model_id:
+            raise
+        raise InvalidRequest(
+            f"'{source}' is a folder that is not tracked, so it cannot be registered: {error} Log "
+            "the model with log_model(…, registered_model_name=…); or, in a run, log the folder by "
+            "headrace.log_artifacts(folder, 'model'), and register 'runs:/RUN_ID/model'."
+        ) from error
 
 
 def search_registered_models(

@@ -9,6 +9,7 @@ stands in the `MLmodel` as `saved_input_example_info`.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -36,6 +37,8 @@ from headrace.models.polars_tables import pandas_library, to_pandas
 from headrace.models.schema import Schema
 from headrace.models.signature import ModelSignature
 
+_log: Final = logging.getLogger("headrace")
+_MANY_ROWS: Final = 10_000
 EXAMPLE_FILE: Final = "input_example.json"
 SERVING_FILE: Final = "serving_input_example.json"
 _SPARSE: Final = {"csc": "sparse_matrix_csc", "csr": "sparse_matrix_csr"}
@@ -63,6 +66,18 @@ def check_signature(given: Any) -> None:
         raise InvalidRequest(
             f"'signature' is a {type(given).__name__}; expected what infer_signature(data, "
             "predictions) makes of one. To have it made, give some rows as 'input_example'."
+        )
+
+
+def warn_of_many_rows(example: Any) -> None:
+    """Warn of an example that is likely the whole data set; it is kept all the same."""
+    data, _ = split_params(example)
+    is_table = is_pandas_frame(data) or is_polars_frame(data)
+    if (is_table or (is_array(data) and data.ndim > 1)) and len(data) > _MANY_ROWS:
+        _log.warning(
+            "The input example has %d rows, and all of them are predicted for and kept with the "
+            "model, which takes a while. A few are enough: data[:5].",
+            len(data),
         )
 
 

@@ -20,7 +20,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from headrace.errors import AlreadyExists, HeadraceError, InvalidRequest
 from headrace.models.environment import Requirements, requirements_for, write_environment
-from headrace.models.examples import check_example, check_signature, save_example
+from headrace.models.examples import (
+    check_example,
+    check_signature,
+    save_example,
+    warn_of_many_rows,
+)
 from headrace.models.flavor import Flavor, Saved, Target, flavor_named, flavor_of
 from headrace.models.model import MODEL_FILE, PYFUNC, Model
 from headrace.models.resources import auth_policy_as_dict, resources_as_dict
@@ -71,6 +76,7 @@ class SaveRequest:
         if self.metadata is not None and not isinstance(self.metadata, Mapping):
             raise InvalidRequest("'metadata' is no dictionary.")
         check_signature(self.signature)
+        warn_of_many_rows(self.input_example)
         if self.signature and self.input_example is not None:
             check_example(self.input_example, self.signature)
 
