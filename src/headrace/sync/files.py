@@ -23,16 +23,20 @@ Listing = Sequence[tuple[str, int]]
 
 def listing(files: Files | ArtifactPlace) -> Listing:
     """All files below a folder, by name."""
-    return sorted(_below(files.store, files.path, ""))
+    return sorted(_below(files.store, files.path))
 
 
-def _below(store: ReadableArtifacts, root: str, folder: str) -> Iterator[tuple[str, int]]:
-    for entry in store.list(join(root, folder)):
-        name = join(folder, entry.path)
-        if entry.is_dir:
-            yield from _below(store, root, name)
-        else:
-            yield name, entry.file_size or 0
+def _below(store: ReadableArtifacts, root: str) -> Iterator[tuple[str, int]]:
+    waiting = [""]
+    while waiting:
+        folder = waiting.pop()
+        for entry in store.list(join(root, folder)):
+            # A server may name anything: folders without end are refused as too long a path.
+            name = join(folder, entry.path)
+            if entry.is_dir and entry.path:
+                waiting.append(name)
+            elif not entry.is_dir:
+                yield name, entry.file_size or 0
 
 
 class FileCopier:
