@@ -160,7 +160,7 @@ def predict(  # noqa: PLR0913, PLR0917 - MLflow's signature
     pip_requirements_override: str | None,
     variables: Sequence[tuple[str, str]],
 ) -> None:
-    """Predict with a model, in an environment of its own.
+    """Predict with a model in its own environment.
 
     That has what the model needs; it is made when it is not there yet.
     """
