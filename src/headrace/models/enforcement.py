@@ -75,10 +75,12 @@ def _by_place(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
         return frame
     names = schema.input_names()
     if len(frame.columns) != len(names):
+        needed = schema.required_input_names()
+        optional = f" and {len(names) - len(needed)} optional ones" * (len(needed) < len(names))
         raise InvalidRequest(
-            f"The input does not fit the signature: it has {len(frame.columns)} columns without "
-            f"names, and the signature {len(names)}: {listed(names)}. Give a table, or a list of "
-            "rows: [[…]] is one row."
+            f"The input does not fit the signature: the columns it has, {len(frame.columns)}, are "
+            f"without names, and the signature names {listed(needed)}{optional}. Give a table, a "
+            "dictionary, or a list of rows: [[…]] is one row."
         )
     return frame.set_axis(names, axis=1)
 
