@@ -99,6 +99,10 @@ def signatures() -> None:
             f"infer_signature params {name}",
             lambda value=value: infer_signature("x", params=value).to_dict(),
         )
+    schemas()
+
+
+def schemas() -> None:
     schema = Schema([ColSpec("double", "a"), ColSpec(DataType.string, "b", required=False)])
     step("schema", lambda: [schema.to_dict(), schema.input_names(), schema.required_input_names()])
     step("signature", lambda: ModelSignature(inputs=schema).to_dict())
@@ -280,13 +284,19 @@ def logged() -> None:
         step(f"Model.load {name}", lambda uri=uri: facts_of(Model.load(uri)))
     step("same", lambda: bool(np.allclose(mlflow.sklearn.load_model(info.model_uri).predict(frame),
                                           expected)))  # fmt: skip
+    not_there(run_id(run))
+    changed(info, frame)
+    downloads(info)
+
+
+def not_there(run: str) -> None:
     wrong = {
         "an unknown model": "models:/none/1",
         "an unknown version": "models:/diabetes/9",
         "an unknown alias": "models:/diabetes@none",
         "an unknown id": f"models:/m-{'0' * 32}",
         "a short id": "models:/m-none",
-        "an unknown path": f"runs:/{run_id(run)}/none",
+        "an unknown path": f"runs:/{run}/none",
         "an unknown run": f"runs:/{'0' * 32}/linear",
         "half a URI": "models:/",
         "an odd scheme": "odd:/x",
@@ -294,8 +304,6 @@ def logged() -> None:
     }
     for name, uri in wrong.items():
         step(f"load from {name}", mlflow.sklearn.load_model, uri)
-    changed(info, frame)
-    downloads(info)
 
 
 def nearly(values: Any) -> Any:

@@ -67,6 +67,7 @@ INTENDED_OF_MODELS = {
     **dict.fromkeys(
         ("predict array", "predict list of lists"), "arrays without names go by their place"
     ),
+    "no model": "what is no estimator is a mistake, instead of pickled",
     "log_model": "the number of the version is a number over HTTP too",
     "version": "the version names its logged model",
     "download": "without MLflow's file registered_model_meta",
