@@ -205,6 +205,17 @@ def test_a_format_that_there_is_not(tmp_path: Path) -> None:
     assert not (tmp_path / "m").exists()
 
 
+def test_a_booster_that_was_trained_on_categories_takes_them(tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        {"kind": pd.Categorical(["a", "b", "a", "c"] * 10), "size": np.arange(40.0)}
+    )
+    data = xgboost.DMatrix(table, np.arange(40) % 2, enable_categorical=True)
+    booster = xgboost.train({"tree_method": "hist"}, data, 3)
+    headrace.xgboost.save_model(booster, tmp_path / "model")
+    found = load_pyfunc(tmp_path / "model").predict(table)
+    assert np.array_equal(found, booster.predict(data))
+
+
 def test_catboost_as_json(tmp_path: Path) -> None:
     model = cat("CatBoostRegressor").fit(DIABETES.data, DIABETES.target)
     headrace.catboost.save_model(model, tmp_path / "m", format="json")

@@ -98,7 +98,9 @@ class _XgboostPredictor(Predictor):
 
         table = as_table(data)
         given = known_params(self._model.predict, params, f"{type(self._model).__name__}.predict")
-        return self._model.predict(xgboost.DMatrix(table) if self._is_booster else table, **given)
+        if self._is_booster:
+            table = xgboost.DMatrix(table, enable_categorical=True)
+        return self._model.predict(table, **given)
 
 
 def _first_line(error: Exception) -> str:
