@@ -119,8 +119,11 @@ def skops_with_a_list_of_its_own(folder: Path, marker: Path) -> None:
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w") as archive:
         archive.writestr("schema.json", json.dumps(schema))
-    facts = {"pickled_model": "model.skops", "serialization_format": "skops"}
-    facts["skops_trusted_types"] = ["os.system", "posix.system"]  # type: ignore[assignment]
+    facts = {
+        "pickled_model": "model.skops",
+        "serialization_format": "skops",
+        "skops_trusted_types": ["os.system", "posix.system"],
+    }
     _folder(folder, {"model.skops": made.getvalue()}, {"loader_module": "x"}, sklearn=facts)
 
 
