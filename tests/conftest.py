@@ -40,7 +40,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def no_settings_from_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The tests see none of the settings or credentials of the person who runs them.
 
-    What they log goes to a journal of their own, and models are signed with a key of their own.
+    What they log goes to a journal of their own, what they fetch to a cache of their own, and
+    models are signed with a key of their own.
     """
     for name in list(os.environ):
         if name.startswith(("HEADRACE_", "MLFLOW_")):
@@ -48,6 +49,7 @@ def no_settings_from_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterat
     journal = tmp_path_factory.mktemp("journal")
     os.environ["HEADRACE_JOURNAL"] = str(journal)
     os.environ["HEADRACE_KEYS"] = str(tmp_path_factory.mktemp("keys") / "made-when-needed")
+    os.environ["HEADRACE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     yield
     end_senders(journal)
 

@@ -28,7 +28,7 @@ GROUPS = {
     "Logging by itself": ("autolog.switch", "switches", "system_metrics"),
     "Reading and searching": ("reading", "history", "compare"),
     "Experiments": ("experiment",),
-    "Models": ("models", "active_model"),
+    "Models": ("model_logging", "model_loading", "models", "active_model"),
     "Where things are tracked": ("tracking", "doctor"),
 }
 
@@ -43,6 +43,9 @@ def python_page() -> str:
         for name, value in offered.items():
             if inspect.isfunction(value) and value.__module__ in homes:
                 parts.append(_entry(f"headrace.{name}", value))
+    parts.append("## Evaluation\n\n")
+    for name in ("evaluate", "validate_evaluation_results"):
+        parts.append(_entry(f"headrace.{name}", offered[name]))
     parts.append("## Data sets\n\n")
     for name in data.__all__:
         value = getattr(data, name)

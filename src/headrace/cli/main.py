@@ -38,8 +38,13 @@ COMMANDS = {
         "headrace.cli.artifacts:artifacts", "List, download and upload the files of runs."
     ),
     "sync": Lazy("headrace.cli.sync:sync", "Copy what is tracked to another place."),
-    "models": Lazy("headrace.cli.models:models", "Make environments for models; predict in them."),
-    "trust": Lazy("headrace.cli.trust:trust", "Say whose models may run code; sign and verify."),
+    "models": Lazy(
+        "headrace.cli.models:models",
+        "Make environments for models, predict in them, and change what models need.",
+    ),
+    "trust": Lazy(
+        "headrace.cli.trust:trust", "Say whose models may run code here, sign and verify models."
+    ),
     "users": Lazy("headrace.cli.users:users", "Say who may use a server: users and tokens."),
     "db": Lazy("headrace.cli.db:db", "Upgrade, check, back up and clean up a database."),
 }
