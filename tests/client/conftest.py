@@ -20,9 +20,10 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     outside = {name: value for name, value in os.environ.items() if name.startswith("HEADRACE_")}
-    os.environ["HEADRACE_JOURNAL"] = str(tmp_path / "journal")
+    # By way of monkeypatch, for it takes back what tests set after what we set here.
+    monkeypatch.setenv("HEADRACE_JOURNAL", str(tmp_path / "journal"))
     # What is captured by default has tests of its own.
-    os.environ["HEADRACE_CAPTURE"] = "false"
+    monkeypatch.setenv("HEADRACE_CAPTURE", "false")
     yield tmp_path / "work"
     while headrace.active_run():
         headrace.end_run()
