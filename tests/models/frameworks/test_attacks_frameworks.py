@@ -17,6 +17,8 @@ from headrace.models.model import Model
 from headrace.models.trust import SIGNATURE_FILE
 from tests.fixtures.tiny_language import tiny_bert, tiny_phi3
 
+pytest.importorskip("torch", reason="the environment of all libraries")
+
 pytestmark = [pytest.mark.heavy, pytest.mark.filterwarnings("ignore")]
 BOTH_WAYS_OUT = r"trust=True.*headrace trust"
 

@@ -19,6 +19,8 @@ from headrace.models.model import Model
 from headrace.models.trust import SIGNATURE_FILE, open_folder, sign_folder
 from tests.fixtures.tiny_language import tiny_phi3
 
+pytest.importorskip("torch", reason="the environment of all libraries")
+
 pytestmark = [pytest.mark.heavy, pytest.mark.filterwarnings("ignore")]
 
 
