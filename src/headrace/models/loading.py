@@ -34,7 +34,7 @@ def load_model(
             f"{', '.join(model.flavors) or 'none'}."
         )
     if chosen.name == PYFUNC:
-        return load_pyfunc(path, trust=trust, **options)
+        return _predicting(folder, model, **options)
     return load_native(folder, chosen, _table(model, chosen.name), **options)
 
 
@@ -49,7 +49,17 @@ def load_pyfunc(
 
     `model_config` goes over the configuration that was saved. Errors as of `load_model`.
     """
-    folder, model = open_model(path, trust=trust)
+    return _predicting(*open_model(path, trust=trust), model_config, **options)
+
+
+def _predicting(
+    folder: VerifiedFolder,
+    model: Model,
+    model_config: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> PyFuncModel:
+    """As `load_pyfunc`, of a folder that is open: all of its files have been read and checked."""
+    path = folder.path
     entry = model.flavors.get(PYFUNC)
     if not isinstance(entry, dict):
         raise InvalidRequest(
