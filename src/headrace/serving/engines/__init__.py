@@ -1,0 +1,1 @@
+"""Language models that answer many requests at once. They run in the model's own environment."""
