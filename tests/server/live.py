@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from headrace.artifacts.local import LocalArtifactStore
+from headrace.http.listening import Server, listen
 from headrace.server.app import create_app
 from headrace.server.dispatch import Dispatcher
-from headrace.server.process import Server, listen, uvicorn_config
+from headrace.server.process import express_config
 from headrace.server.settings import ServerSettings
 from headrace.store.base import Store
 from headrace.store.open import open_store
@@ -102,7 +103,7 @@ def live_server(folder: Path, store: Store | None = None, **options: Any) -> Ite
     with listen(bound) as listener:
         app = create_app(own, LocalArtifactStore(settings.artifacts_destination), settings)
         started = threading.Event()
-        server = Server(uvicorn_config(app, settings), started.set)
+        server = Server(express_config(app, settings), started.set)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         port = listener.getsockname()[1]
         thread.start()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from headrace.http.guard import OPEN_PATHS
 from headrace.server.access import needed_role
-from headrace.server.security import OPEN_PATHS
 from headrace.store.users import Role
 from tests.server.live import JSON, Live, live_server
 from tests.server.test_auth import PASSWORD, basic

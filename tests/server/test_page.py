@@ -9,8 +9,7 @@ import re
 
 from headrace.protocol.codec import encode
 from headrace.protocol.openapi import openapi_document
-from headrace.protocol.server_info import MLFLOW_VERSION
-from headrace.version import VERSION
+from headrace.version import MLFLOW_VERSION, VERSION
 from tests.server.live import Live
 
 NASTY = "<script>alert('x')</script>&\"'"

@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from headrace.errors import InvalidRequest
-from headrace.server.process import address_of, listen
+from headrace.http.listening import address_of, listen
 from headrace.server.run import check, refuse_to_serve_everybody, serve
 from headrace.server.settings import ServerSettings
 from headrace.store.open import open_store

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from headrace.errors import InvalidRequest, PermissionDenied
-from headrace.server.security import HostGuard
+from headrace.http.guard import HostGuard
 from headrace.server.settings import ServerSettings
 from tests.server.live import API, JSON, Live
 

@@ -20,8 +20,8 @@ from typing import Final
 
 from headrace.artifacts.signing import SIGNED_PREFIX
 from headrace.errors import HeadraceError, PermissionDenied, Unauthenticated, Unavailable
+from headrace.http.guard import OPEN_PATHS
 from headrace.server.auth import Authenticator
-from headrace.server.security import OPEN_PATHS
 from headrace.store.users import Role, UsersState, UserStore
 
 FRESH_SECONDS: Final = 2.0

@@ -1,9 +1,4 @@
-"""The HTTP side of one connection: uvicorn's, with a limit on headers and on silence.
-
-The parser that uvicorn uses takes headers of any length, and uvicorn waits for the end of a
-request for ever. Both are bounded here, and what cannot be parsed is answered in JSON like
-everything else.
-"""
+"""A connection that offers each request to the express lane first."""
 
 from __future__ import annotations
 
@@ -13,95 +8,52 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from headrace.protocol.codec import encode
-from headrace.server.answers import ErrorBody
+from headrace.http.connection import Connection
 from headrace.server.express import Express, Ride
 
 
-def connection_class(max_head_bytes: int, express: Express | None = None) -> type[asyncio.Protocol]:
-    """The protocol class for connections whose requests have at most that much before the body.
-
-    Calls that `express` takes are answered by it, all others by uvicorn's application.
+def express_connection_class(max_head_bytes: int, express: Express) -> type[asyncio.Protocol]:
+    """The protocol class for connections of which `express` answers the calls that it takes, and
+    uvicorn's application all others.
     """
     bound = {"max_head_bytes": max_head_bytes, "express": express}
-    return type("BoundConnection", (Connection,), bound)
+    return type("BoundConnection", (ExpressConnection,), bound)
 
 
-class Connection(HttpToolsProtocol):
+class ExpressConnection(Connection):
     """One connection. `uvicorn` makes it and calls its methods."""
 
-    max_head_bytes = 64 * 1024
-    express: Express | None = None
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._reading_head = True
-        self._head_bytes = 0
-        self._had_body = False
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn: all of ours are Transports
-        """Start the clock: a connection that never asks anything is closed like an idle one."""
-        super().connection_made(transport)
-        self._wait_for_head()
-
-    def data_received(self, data: bytes) -> None:
-        """Take bytes from the client."""
-        self._had_body = False
-        super().data_received(data)
-        if self.transport.is_closing():
-            return
-        if not self._had_body:  # else nobody knows how much of it was a head
-            self._head_bytes += len(data)
-        cycle: Any = self.cycle  # None before the first request
-        if self._head_bytes > self.max_head_bytes:
-            self._refuse(
-                b"431 Request Header Fields Too Large",
-                f"The request line and headers have more than {self.max_head_bytes} bytes.",
-            )
-        elif getattr(cycle, "response_complete", True):
-            self._wait_for_head()
-        elif type(cycle) is Ride and cycle.more_body:
-            self._wait_for_body(cycle)
-
-    def on_message_begin(self) -> None:
-        """A request begins."""
-        self._reading_head = True
-        self._head_bytes = 0
-        super().on_message_begin()
+    express: Express
 
     def on_headers_complete(self) -> None:
         """Its headers are there."""
-        self._reading_head = False
-        self._head_bytes = 0  # from here on: of the trailers, which a body in chunks may have
-        self._unset_keepalive_if_required()  # an answer in this very read may have set it
+        self._head_is_there()
         if not self._board():
-            super().on_headers_complete()
+            HttpToolsProtocol.on_headers_complete(self)
 
     def on_body(self, body: bytes) -> None:
         """A piece of its body is there."""
-        self._had_body = True
-        self._head_bytes = 0
         ride: Any = self.cycle
         if type(ride) is Ride:
+            self._body_comes()
             ride.body.append(body)
         else:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """All of it is there; what comes next is the head of another."""
-        self._reading_head = True
-        self._head_bytes = 0
-        self._had_body = True
+        """All of it is there."""
         ride: Any = self.cycle
         if type(ride) is not Ride:
             super().on_message_complete()
-        elif self.express is not None and ride.more_body:
+            return
+        self._message_is_there()
+        if ride.more_body:
             ride.more_body = False
             self.express.go(ride, partial(self._respond, ride))
 
     def _board(self) -> bool:
         """Take the express lane, if nothing else is under way here and the call may."""
-        if self.express is None or not getattr(self.cycle, "response_complete", True):
+        if not getattr(self.cycle, "response_complete", True):
             return False
         parser = self.parser
         if parser.get_http_version() != "1.1" or not parser.should_keep_alive():
@@ -127,36 +79,12 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
         self.on_response_complete()
 
-    def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP, and hang up."""
-        self._refuse(b"400 Bad Request", msg)
-
-    def _wait_for_head(self) -> None:
-        if self.timeout_keep_alive_task is None:
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
-
-    def _wait_for_body(self, ride: Ride) -> None:
-        if self.express is not None:  # the next bytes unset it, as they do while it is a head
+    def _await_more(self, cycle: Any) -> None:
+        if type(cycle) is Ride and cycle.more_body:
+            # The next bytes unset it, as they do while it is a head.
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.express.body_timeout,
                 self.express.give_up,
-                ride,
-                partial(self._respond, ride),
+                cycle,
+                partial(self._respond, cycle),
             )
-
-    def _refuse(self, status: bytes, message: str) -> None:
-        self._unset_keepalive_if_required()
-        cycle: Any = self.cycle
-        if not getattr(cycle, "response_complete", True) and (
-            self._reading_head or getattr(cycle, "response_started", False)
-        ):
-            self.transport.close()  # what we say now would be read as the answer under way
-            return
-        body = encode(ErrorBody("BAD_REQUEST", message))
-        self.transport.write(
-            b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
-            b"connection: close\r\n\r\n%b" % (status, len(body), body)
-        )
-        self.transport.close()

@@ -28,35 +28,34 @@ from starlette.routing import Match, Route
 from headrace.errors import (
     HeadraceError,
     InvalidRequest,
-    PayloadTooLarge,
     TooManyRequests,
     error_from_code,
 )
-from headrace.protocol.codec import decode, decode_query, decode_with_path, encode
-from headrace.protocol.endpoint import PREFIXES, Endpoint
-from headrace.protocol.wire import Empty
-from headrace.server.access import Gate, needed_role
-from headrace.server.answers import (
+from headrace.http.answers import (
     EMPTY_BODY,
     EMPTY_START,
     SAFE_HEADERS,
     Headers,
     body_of,
-    body_stopped,
     error_answer,
     json_start,
     method_not_allowed,
     not_served,
     shown,
 )
-from headrace.server.completions import Completions, Done
-from headrace.server.express import may_ride
-from headrace.server.security import (
+from headrace.http.bodies import whole_body
+from headrace.http.guard import (
     OPEN_PATHS,
     HostGuard,
     cross_origin_headers,
     preflight_answer,
 )
+from headrace.protocol.codec import decode, decode_query, decode_with_path, encode
+from headrace.protocol.endpoint import PREFIXES, Endpoint
+from headrace.protocol.wire import Empty
+from headrace.server.access import Gate, needed_role
+from headrace.server.completions import Completions, Done
+from headrace.server.express import may_ride
 from headrace.server.settings import ServerSettings
 from headrace.store.base import Submittable
 from headrace.store.users import Role, UserStore
@@ -247,7 +246,7 @@ class Dispatcher:
         if gate is not None and gate.open_until < time.monotonic():
             await gate.admit(call.role, headers.get(b"authorization"), _address(scope))
         if call.has_body:
-            body = await self._body(receive, headers)
+            body = await whole_body(receive, headers, self._settings)
             if call.needs_type or body:
                 _check_json(headers)
             if path_values:
@@ -274,52 +273,6 @@ class Dispatcher:
             answer_body = await self.read(lambda: encode(call.call(request)))
         await send(json_start(200, len(answer_body)))
         await send(body_of(answer_body))
-
-    async def _body(self, receive: Receive, headers: HeaderMap) -> bytes:
-        """The whole body. Raises PayloadTooLarge, ClientDisconnect."""
-        limit = self._settings.max_body_bytes
-        announced = headers.get(b"content-length")
-        if announced is not None and (not announced.isdigit() or int(announced) > limit):
-            raise PayloadTooLarge(
-                f"The body has {shown(announced.decode('latin-1'))} bytes; at most {limit} are "
-                "allowed. Split it into several calls."
-            )
-        message = await self._next_message(receive, 0)
-        if message["type"] == "http.request" and not message.get("more_body"):
-            # Nearly always: a small body came with its headers, and is not copied again.
-            whole: bytes = message.get("body", b"")
-            if len(whole) <= limit:
-                return whole
-        return await self._rest_of_body(receive, message, limit)
-
-    async def _rest_of_body(
-        self, receive: Receive, message: MutableMapping[str, Any], limit: int
-    ) -> bytes:
-        pieces: list[bytes] = []
-        length = 0
-        while True:
-            if message["type"] != "http.request":
-                raise ClientDisconnect
-            piece = message.get("body", b"")
-            length += len(piece)
-            if length > limit:
-                raise PayloadTooLarge(
-                    f"The body has more than {limit} bytes, the most that is allowed. Split it "
-                    "into several calls."
-                )
-            pieces.append(piece)
-            if not message.get("more_body"):
-                return b"".join(pieces)
-            message = await self._next_message(receive, length)
-
-    async def _next_message(self, receive: Receive, length: int) -> MutableMapping[str, Any]:
-        """The next piece of a body, of which `length` bytes are there. Raises InvalidRequest."""
-        seconds = self._settings.body_timeout
-        try:
-            async with asyncio.timeout(seconds):
-                return await receive()
-        except TimeoutError as error:
-            raise body_stopped(length, seconds) from error
 
     # -------------------------------------------------------------------- everything else
 

@@ -18,9 +18,9 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
+from headrace.http.answers import EMPTY_START, Message, body_stopped, error_answer, json_start
 from headrace.protocol.codec import decode, decode_query, encode
 from headrace.protocol.wire import Empty
-from headrace.server.answers import EMPTY_START, Message, body_stopped, error_answer, json_start
 from headrace.server.completions import Completions
 
 MAX_BODY: Final = 1024 * 1024

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 
 from headrace.errors import InvalidRequest
+from headrace.http.listening import OnStarted, configure_logging, listen
 from headrace.protocol.uris import scheme_of
-from headrace.server.process import OnStarted, configure_logging, listen, serve_on
+from headrace.server.process import serve_on
 from headrace.server.settings import ServerSettings
 from headrace.store.base import Store
 from headrace.store.open import open_store

@@ -13,10 +13,9 @@ from starlette.routing import Route
 from headrace.errors import HeadraceError, Unavailable
 from headrace.protocol.codec import encode
 from headrace.protocol.experiments import DEFAULT_EXPERIMENT_ID, ExperimentRef
-from headrace.protocol.server_info import MLFLOW_VERSION
 from headrace.server.page import CONTENT_SECURITY_POLICY, gather, render
 from headrace.store.base import Store
-from headrace.version import VERSION
+from headrace.version import MLFLOW_VERSION, VERSION
 
 HEALTH_TIMEOUT = 5.0
 """Seconds after which a store that does not answer counts as gone."""

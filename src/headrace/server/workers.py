@@ -20,7 +20,8 @@ from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from headrace.errors import HeadraceError
-from headrace.server.process import OnStarted, address_of, configure_logging, serve_on
+from headrace.http.listening import OnStarted, address_of, configure_logging
+from headrace.server.process import serve_on
 from headrace.server.settings import ServerSettings
 from headrace.store.open import open_store
 

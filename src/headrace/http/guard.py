@@ -18,8 +18,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from headrace.errors import InvalidRequest, PermissionDenied
-from headrace.server.answers import Headers, Message, body_of
-from headrace.server.settings import ServerSettings
+from headrace.http.answers import Headers, Message, body_of
+from headrace.http.settings import ListenSettings
 
 OPEN_PATHS: Final = frozenset({"/health", "/version"})
 """Paths that answer under any Host and to anybody: what load balancers ask."""
@@ -33,7 +33,7 @@ _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:/@\s]+)(?::(\d{1,5}))?")
 class HostGuard:
     """Decides about Host and Origin headers. Decisions are remembered: the same few come again."""
 
-    def __init__(self, settings: ServerSettings) -> None:
+    def __init__(self, settings: ListenSettings) -> None:
         names = [*settings.allowed_hosts, settings.host.strip("[]")]
         if settings.public_url:
             names.append(urlsplit(settings.public_url).netloc.rpartition("@")[2])

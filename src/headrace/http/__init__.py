@@ -1,0 +1,1 @@
+"""Listening for HTTP, safely: what the tracking server and the scoring server share."""
