@@ -14,7 +14,7 @@ from headrace.models.flavor import FLAVORS, Flavor, flavor_in, flavor_named
 from headrace.models.model import MODEL_FILE, PYFUNC, Model
 from headrace.models.pyfunc import PyFuncModel
 from headrace.models.shipped_code import import_from
-from headrace.models.trust import VerifiedFolder, open_folder
+from headrace.models.trust import VerifiedFolder
 
 
 def load_model(
@@ -34,7 +34,7 @@ def load_model(
             f"{', '.join(model.flavors) or 'none'}."
         )
     if chosen.name == PYFUNC:
-        return _predicting(folder, model, **options)
+        return load_opened(folder, model, **options)
     return load_native(folder, chosen, _table(model, chosen.name), **options)
 
 
@@ -49,16 +49,16 @@ def load_pyfunc(
 
     `model_config` goes over the configuration that was saved. Errors as of `load_model`.
     """
-    return _predicting(*open_model(path, trust=trust), model_config, **options)
+    return load_opened(*open_model(path, trust=trust), model_config, **options)
 
 
-def _predicting(
+def load_opened(
     folder: VerifiedFolder,
     model: Model,
     model_config: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> PyFuncModel:
-    """As `load_pyfunc`, of a folder that is open: all of its files have been read and checked."""
+    """As `load_pyfunc`, of a folder that is open already, or was handed over by who opened it."""
     path = folder.path
     entry = model.flavors.get(PYFUNC)
     if not isinstance(entry, dict):
@@ -82,6 +82,9 @@ def _predicting(
 
 def open_model(path: str | Path, *, trust: bool = False) -> tuple[VerifiedFolder, Model]:
     """A model folder, checked against its manifest, and its description. NotFound."""
+    # Here, because a worker without the packages that read signatures loads from this module too.
+    from headrace.models.trust import open_folder
+
     place = Path(path).expanduser()
     if not (place / MODEL_FILE).is_file():
         Model.load(place)  # says what is missing

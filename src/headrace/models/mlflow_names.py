@@ -35,7 +35,7 @@ _PRIVATE: Final[dict[str, dict[str, str]]] = {
         "_TypeHints": "headrace.models.python_model_pickle:Forgotten",
     },
     "mlflow.models.model": {"set_model": "headrace.models.python_model_code:set_model"},
-    MLFLOW: {"__version__": "headrace.protocol.server_info:MLFLOW_VERSION"},
+    MLFLOW: {"__version__": "headrace.version:MLFLOW_VERSION"},
     "mlflow.models.model_config": {"ModelConfig": "headrace.models.model_config:ModelConfig"},
 }
 

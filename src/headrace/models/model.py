@@ -14,8 +14,8 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from headrace.errors import InvalidRequest, NotFound
 from headrace.models import also_here
-from headrace.protocol.server_info import MLFLOW_VERSION
 from headrace.protocol.uris import scheme_of
+from headrace.version import MLFLOW_VERSION
 
 if TYPE_CHECKING:
     from headrace.models.schema import ParamSchema, Schema

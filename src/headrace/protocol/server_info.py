@@ -5,10 +5,6 @@ from __future__ import annotations
 from headrace.protocol.endpoint import Endpoint
 from headrace.protocol.wire import Answer, Request
 
-MLFLOW_VERSION = "3.17.2"
-"""The release of MLflow whose protocol is spoken, and whose format of models is written; `/version`
-starts with it, because its clients compare that text with versions of their own."""
-
 
 class GetServerInfo(Request):
     """Asks for what the server can do."""

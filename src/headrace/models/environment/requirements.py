@@ -14,7 +14,7 @@ from typing import Final
 
 from headrace.models.environment.installed import installed_packages, normalized_name
 from headrace.models.environment.owners import owners_of
-from headrace.protocol.server_info import MLFLOW_VERSION
+from headrace.version import MLFLOW_VERSION
 
 MLFLOW_REQUIREMENT: Final = f"mlflow=={MLFLOW_VERSION}"
 """The MLflow whose format is written, and which loads it elsewhere."""

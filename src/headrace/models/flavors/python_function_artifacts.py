@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from headrace.artifacts.open import local_path
 from headrace.errors import InvalidModel, InvalidRequest
 from headrace.models.flavor import Target
 from headrace.models.trust import VerifiedFolder
@@ -59,6 +58,8 @@ def _artifact(name: str, value: Any) -> Artifact:
             f"The artifact '{name}' is at '{value}', which is no local path; "
             "headrace.pyfunc.save_model and log_model fetch it."
         )
+    from headrace.artifacts.open import local_path  # needs packages that loading does without
+
     return Artifact(str(value), local_path(str(value)))
 
 

@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from headrace.errors import InvalidModel, InvalidRequest
+from headrace.models.trust.covered import SIGNATURE_FILE
 from headrace.models.trust.keys import PREFIX, PublicKey, parse_public_key, shown
-from headrace.models.trust.manifest import SIGNATURE_FILE
 from headrace.models.trust.own_key import SigningKey
 
 MAX_BUNDLE_BYTES: Final = 32 << 20

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 
 from headrace.errors import InvalidModel, InvalidRequest, NotTrusted
 from headrace.models.trust.bundle import open_bundle
-from headrace.models.trust.manifest import SIGNATURE_FILE, digests_in
+from headrace.models.trust.covered import SIGNATURE_FILE
+from headrace.models.trust.manifest import digests_in
 from headrace.models.trust.signers import is_trusted
 from headrace.models.trust.signing import signature_over
 

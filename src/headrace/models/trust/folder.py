@@ -1,58 +1,36 @@
 """A model's folder as the loaders see it: each byte checked, and code only from whom one trusts.
 
-`open_folder` checks every file that the signature lists. What loading reads later is checked again
-as it is handed out, so that a file swapped after the check is found: `read` and `code` give the
-very bytes whose digest was right, `code_path` a private copy that was hashed while it was made.
+`open_folder` has checked every file that the signature lists. What loading reads later is checked
+again as it is handed out, so that a file swapped after the check is found: `read` and `code` give
+the very bytes whose digest was right, `code_path` a private copy that was hashed while it was made.
 Files that the signature does not list are not part of the model, and are never handed out.
+
+Nothing here reads signatures, so that Python's standard library is enough: a worker that was told
+what is signed (`models.handover`) has such a folder too.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from headrace.artifacts.paths import safe_path
 from headrace.artifacts.tree import Tree
-from headrace.errors import InvalidModel, InvalidRequest, NotFound, NotTrusted
-from headrace.models.trust.bundle import MAX_BUNDLE_BYTES, open_bundle
+from headrace.errors import InvalidModel, InvalidRequest, NotTrusted
 from headrace.models.trust.copies import PrivateCopies
-from headrace.models.trust.hashing import Listing, digest_of, for_each, listing_of, problem_of
+from headrace.models.trust.covered import is_ignored
+from headrace.models.trust.hashing import Listing, listing_of, problem_of
 from headrace.models.trust.keys import PublicKey, shown
-from headrace.models.trust.manifest import SIGNATURE_FILE, digests_in, is_ignored
-from headrace.models.trust.signers import is_trusted
 
 _WHOLE: Final = ("", ".")
-_WHOLE_PATH: Final = 4096
+WHOLE_PATH: Final = 4096
+"""Letters that a message shows of a folder's path: all of it."""
 _NAMED_PROBLEMS: Final = 5
-_CHANGED: Final = "has been changed since the model was signed"
+CHANGED: Final = "has been changed since the model was signed"
 _NOT_SIGNED: Final = "is not among the files that are signed"
-
-
-def open_folder(path: Path, *, trust: bool = False) -> VerifiedFolder:
-    """The model in the folder `path`, every signed file of which has been read and is right.
-
-    A folder without `model.sig`, or signed in a way that is not checked here (a certificate, a
-    Sigstore identity), is unsigned: what cannot run code may be read. `trust` is the caller's word
-    that all in it may run; it does not excuse a changed byte.
-
-    Raises NotFound when there is no such folder, and InvalidModel when a file that the signature
-    lists is changed, missing or no regular file, or when the signature itself is not right.
-    """
-    if not path.is_dir():
-        raise NotFound(f"There is no folder {shown(path, _WHOLE_PATH)}; expected that of a model.")
-    tree = Tree(path, only_read=True)
-    bundle = _bundle(tree)
-    if bundle is None:
-        return VerifiedFolder(tree, trust=trust)
-    payload, signer = open_bundle(bundle)
-    if signer is None:
-        return VerifiedFolder(tree, trust=trust, is_foreign=True)
-    digests = digests_in(payload)
-    _check_all(tree, digests)
-    return VerifiedFolder(tree, digests, signer, trust=trust)
 
 
 class VerifiedFolder:
@@ -66,6 +44,8 @@ class VerifiedFolder:
         path: the folder. Load nothing from it by yourself.
         signer: the fingerprint of the key it is signed with; None where it is not signed.
         signer_key: that key.
+        digests: the SHA-256 in hex of each signed file; None where nothing is signed.
+        is_foreign: whether there is a signature, of a kind that is not checked here.
         is_trusted: whether what is in it may run code: its signer is trusted, or `trust` was given.
         is_vouched_for: whether the caller gave `trust`, which goes for more than what was signed.
     """
@@ -76,25 +56,26 @@ class VerifiedFolder:
         digests: Mapping[str, str] | None = None,
         signer: PublicKey | None = None,
         *,
-        trust: bool = False,
+        is_trusted: bool = False,
+        is_vouched_for: bool = False,
         is_foreign: bool = False,
     ) -> None:
         self.path = tree.root
         self.signer = signer.fingerprint if signer else None
-        self.is_vouched_for = trust
-        self.is_trusted = trust or (signer is not None and is_trusted(signer))
-        self._tree = tree
+        self.is_vouched_for = is_vouched_for
+        self.is_trusted = is_trusted or is_vouched_for
         self.signer_key = signer
-        self._digests = digests
-        self._is_foreign = is_foreign
+        self.digests = digests
+        self.is_foreign = is_foreign
+        self._tree = tree
         self._copies = PrivateCopies()
         self._read: dict[str, str] = {}
 
     @property
     def names(self) -> list[str]:
         """The files of the model, sorted: those that are signed, else all regular files there."""
-        if self._digests is not None:
-            return sorted(self._digests)
+        if self.digests is not None:
+            return sorted(self.digests)
         return self._listing("").files
 
     def has(self, name: str) -> bool:
@@ -111,15 +92,15 @@ class VerifiedFolder:
         reading and used by the next is the same.
         """
         self._check_name(name)
-        if self._digests is not None and name not in self._digests:
+        if self.digests is not None and name not in self.digests:
             raise self._not_signed(name)
         data = self._bytes(name, limit)
         digest = hashlib.sha256(data).hexdigest()
-        if self._digests is None:
+        if self.digests is None:
             if self._read.setdefault(name, digest) != digest:
                 raise self._wrong(name, "was changed while the model was loaded")
-        elif digest != self._digests[name]:
-            raise self._wrong(name, _CHANGED)
+        elif digest != self.digests[name]:
+            raise self._wrong(name, CHANGED)
         return data
 
     def file(self, name: str) -> Path:
@@ -146,9 +127,9 @@ class VerifiedFolder:
         as long as this object, or as the process if `lasting`; it may be written to.
         """
         names = self._files_of(name)
-        if self._digests is None and names != [name]:
+        if self.digests is None and names != [name]:
             self._check_listing("" if name in _WHOLE else name, names)
-        digests = self._read if self._digests is None else self._digests
+        digests = self._read if self.digests is None else self.digests
         wanted = {each: digests.get(each) for each in names}
         home = self._copies.copy(self._tree, wanted, lasting=lasting)
         return home if name in _WHOLE else home / name
@@ -171,7 +152,7 @@ class VerifiedFolder:
         """
         self._files_of(name)
         self.require_trust(name, why)
-        return self.file(name) if self._digests is None else self.copy(name, lasting=lasting)
+        return self.file(name) if self.digests is None else self.copy(name, lasting=lasting)
 
     def require_trust(self, what: str, why: str) -> None:
         """Raise NotTrusted unless the model is trusted: `what` runs code because it is `why`.
@@ -180,11 +161,11 @@ class VerifiedFolder:
         """
         if self.is_trusted:
             return
-        folder = shown(self.path, _WHOLE_PATH)
+        folder = shown(self.path, WHOLE_PATH)
         begin = f"Loading this model would run code: {shown(what)} is {why}, and "
         if self.signer_key is None:
             signed = "its signature is of a kind that Headrace does not check"
-            reason = signed if self._is_foreign else "nobody has signed the model"
+            reason = signed if self.is_foreign else "nobody has signed the model"
             raise NotTrusted(
                 f"{begin}{reason}. If you know where {folder} comes from, load it with trust=True, "
                 f"or sign it with your own key: headrace trust sign {folder}. (Models signed by "
@@ -199,7 +180,7 @@ class VerifiedFolder:
     def unsigned_files(self) -> list[str]:
         """What lies in the folder but is not signed (all of it, where nothing is), sorted."""
         files, others = self._listing("")
-        return sorted({*files, *others} - set(self._digests or ()))
+        return sorted({*files, *others} - set(self.digests or ()))
 
     def close(self) -> None:
         """Remove the copies that `code_path` made, save lasting ones."""
@@ -218,19 +199,19 @@ class VerifiedFolder:
         """The file `name`, or the files in the folder `name`."""
         if name not in _WHOLE:
             self._check_name(name)
-        if self._digests is None:
+        if self.digests is None:
             found = self._on_disk(name)
-        elif name in self._digests:
+        elif name in self.digests:
             found = [name]
         else:
             above = "" if name in _WHOLE else f"{name}/"
-            found = sorted(each for each in self._digests if each.startswith(above))
+            found = sorted(each for each in self.digests if each.startswith(above))
         if not found:
             raise self._not_signed(name)
         return found
 
     def _not_signed(self, name: str) -> InvalidModel:
-        is_there = self._digests is not None and os.path.lexists(self.path / name)
+        is_there = self.digests is not None and os.path.lexists(self.path / name)
         return self._wrong(name, _NOT_SIGNED if is_there else "is missing")
 
     def _on_disk(self, name: str) -> list[str]:
@@ -270,50 +251,21 @@ class VerifiedFolder:
             raise self._wrong(name, problem_of(error)) from error
 
     def _wrong(self, name: str, problem: str) -> InvalidModel:
-        return _invalid(
+        return not_as_saved(
             self.path, [f"{shown(name)} {problem}"], is_signed=self.signer_key is not None
         )
 
 
-def _bundle(tree: Tree) -> bytes | None:
-    """The content of model.sig; None if there is none."""
-    try:
-        fd = tree.open_file(SIGNATURE_FILE)
-    except OSError as error:
-        if not os.path.lexists(tree.root / SIGNATURE_FILE):
-            return None
-        raise _invalid(tree.root, [f"{SIGNATURE_FILE} {problem_of(error)}"]) from error
-    with open(fd, "rb") as file:
-        size = os.fstat(fd).st_size
-        if size > MAX_BUNDLE_BYTES:
-            raise _invalid(tree.root, [f"{SIGNATURE_FILE} is larger than {MAX_BUNDLE_BYTES} bytes"])
-        return file.read(size)
-
-
-def _check_all(tree: Tree, digests: Mapping[str, str]) -> None:
-    """Raise InvalidModel unless every file is there and has the digest it should have."""
-
-    def problem(name: str) -> str | None:
-        try:
-            is_right = digest_of(tree, name) == digests[name]
-        except OSError as error:
-            return f"{shown(name)} {problem_of(error)}"
-        return None if is_right else f"{shown(name)} {_CHANGED}"
-
-    found = [text for text in for_each(tree, list(digests), problem) if text]
-    if found:
-        raise _invalid(tree.root, found)
-
-
-def _invalid(folder: Path, problems: list[str], *, is_signed: bool = True) -> InvalidModel:
+def not_as_saved(folder: Path, problems: Sequence[str], *, is_signed: bool = True) -> InvalidModel:
+    """The error for a model whose files are not what they should be."""
     listed = "; ".join(problems[:_NAMED_PROBLEMS])
     if len(problems) > _NAMED_PROBLEMS:
         listed += f"; and {len(problems) - _NAMED_PROBLEMS} more files"
     way_out = (
         " Fetch the model again; or, if you made the change yourself, sign it anew: "
-        f"headrace trust sign {shown(folder, _WHOLE_PATH)}"
+        f"headrace trust sign {shown(folder, WHOLE_PATH)}"
     )
     return InvalidModel(
-        f"The model in {shown(folder, _WHOLE_PATH)} is not what was saved: {listed}."
+        f"The model in {shown(folder, WHOLE_PATH)} is not what was saved: {listed}."
         f"{way_out if is_signed else ''}"
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
 from headrace.artifacts.tree import Tree
-from headrace.models.trust.manifest import is_ignored
+from headrace.models.trust.covered import is_ignored
 
 T = TypeVar("T")
 

@@ -16,16 +16,8 @@ import msgspec
 
 from headrace.artifacts.paths import safe_path
 from headrace.errors import InvalidModel, InvalidRequest
+from headrace.models.trust.covered import IGNORED, SIGNATURE_FILE, is_ignored
 from headrace.models.trust.keys import shown
-
-SIGNATURE_FILE: Final = "model.sig"
-"""The file that holds the signature, in the model's folder; it is never part of the model."""
-
-IGNORED: Final = (SIGNATURE_FILE, ".git", ".gitattributes", ".github", ".gitignore")
-"""Names at the top of the folder that are not signed: those the model-signing tools leave out.
-
-None of them can be read, opened or run through a VerifiedFolder.
-"""
 
 _STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 _PREDICATE_TYPE: Final = "https://model_signing/signature/v1.0"
@@ -63,11 +55,6 @@ class _Statement(msgspec.Struct):
 
 
 _decoder = msgspec.json.Decoder(_Statement)
-
-
-def is_ignored(name: str) -> bool:
-    """Whether a path lies where nothing is signed."""
-    return name.split("/", 1)[0] in IGNORED
 
 
 def statement_of(model_name: str, digests: Mapping[str, str]) -> bytes:

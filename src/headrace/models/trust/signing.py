@@ -10,9 +10,10 @@ from pathlib import Path
 from headrace.artifacts.tree import Tree
 from headrace.errors import InvalidRequest, InvalidState, NotFound
 from headrace.models.trust.bundle import sign
+from headrace.models.trust.covered import SIGNATURE_FILE
 from headrace.models.trust.hashing import digest_of, for_each, listing_of, problem_of
 from headrace.models.trust.keys import shown
-from headrace.models.trust.manifest import SIGNATURE_FILE, statement_of
+from headrace.models.trust.manifest import statement_of
 from headrace.models.trust.own_key import SigningKey, replace_file, signing_key
 
 _log = logging.getLogger(__name__)
