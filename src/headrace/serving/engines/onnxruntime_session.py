@@ -122,7 +122,8 @@ class CachedSession:
         self._mask[row, length : length + count] = 1
         self._session.run_with_iobinding(run.binding)
         self.lengths[row] = length + count
-        return run.logits[0, -1]
+        last: NDArray[Any] = run.logits[0, -1]
+        return last
 
     def step(self, rows: Sequence[int], tokens: Sequence[int]) -> NDArray[Any]:
         """One more token for each of these rows. All rows up to the last of them are calculated;
