@@ -1,23 +1,24 @@
-"""The door that MLflow's users know: `headrace.pyfunc`, models written in Python."""
+"""The door that MLflow's users know: `headrace.pyfunc`, models written in Python.
+
+The code of a model imports from here too, in a worker that has the model's own packages only. So
+what saves, logs and fetches is loaded when it is first used.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from headrace.client.model_artifacts import fetched_artifacts
-from headrace.client.model_loading import load_pyfunc as _load
-from headrace.client.model_logging import log_model as _log
-from headrace.client.model_requirements import get_model_dependencies
 from headrace.models.model import ModelInfo
 from headrace.models.model_config import config_of
 from headrace.models.pyfunc import PyFuncModel, add_to_model
 from headrace.models.python_model import PythonModel, PythonModelContext
-from headrace.models.saving import given, request_for
-from headrace.models.saving import save_model as _save
 from headrace.pyfunc import model, utils
 from headrace.pyfunc.model import get_default_conda_env, get_default_pip_requirements
+
+if TYPE_CHECKING:
+    from headrace.client.model_requirements import get_model_dependencies
 
 __all__ = [
     "PyFuncModel",
@@ -36,6 +37,14 @@ __all__ = [
 
 FLAVOR_NAME = "python_function"
 _OWN = ("path", "python_model", "uv_groups", "uv_extras")
+
+
+def __getattr__(name: str) -> Any:
+    if name != "get_model_dependencies":
+        raise AttributeError(f"module 'headrace.pyfunc' has no attribute {name!r}")
+    from headrace.client.model_requirements import get_model_dependencies
+
+    return get_model_dependencies
 
 
 def save_model(  # noqa: PLR0913, PLR0917 - MLflow's signature
@@ -63,7 +72,10 @@ def save_model(  # noqa: PLR0913, PLR0917 - MLflow's signature
     **kwargs: Any,
 ) -> None:
     """Save a model written in Python as a folder; see the guide to models in Python."""
-    _save(request_for(python_model, FLAVOR_NAME, **_options(locals())), path)
+    options = _options(locals())
+    from headrace.models import saving
+
+    saving.save_model(saving.request_for(python_model, FLAVOR_NAME, **options), path)
 
 
 def log_model(  # noqa: PLR0913, PLR0917 - MLflow's signature
@@ -98,7 +110,10 @@ def log_model(  # noqa: PLR0913, PLR0917 - MLflow's signature
     model_id: str | None = None,
 ) -> ModelInfo:
     """Log a model written in Python; see the guide to models in Python."""
-    return _log(python_model, FLAVOR_NAME, **_options(locals()))
+    options = _options(locals())
+    from headrace.client import model_logging
+
+    return model_logging.log_model(python_model, FLAVOR_NAME, **options)
 
 
 def load_model(
@@ -115,11 +130,16 @@ def load_model(
     your word that the code in it may run, whoever has signed it. `suppress_warnings` is MLflow's;
     there is nothing to suppress.
     """
-    return _load(model_uri, config_of(model_config), dst_path=dst_path, trust=trust)
+    from headrace.client.model_loading import load_pyfunc
+
+    return load_pyfunc(model_uri, config_of(model_config), dst_path=dst_path, trust=trust)
 
 
 def _options(arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a model written in Python, with files fetched and read."""
+    from headrace.client.model_artifacts import fetched_artifacts
+    from headrace.models.saving import given
+
     found = given(arguments, *_OWN)
     found["artifacts"] = fetched_artifacts(found["artifacts"])
     found["model_config"] = config_of(found["model_config"]) or None
