@@ -38,9 +38,9 @@ if __name__ == "__main__":
 STUCK = (
     """
 import threading
-from headrace.server import process
+from headrace.http import listening
 from headrace.store.sql.database import Database
-process.CLOSE_TIMEOUT = 0.2
+listening.CLOSE_TIMEOUT = 0.2
 Database.close = lambda self: threading.Event().wait(600)
 """
     + SCRIPT

@@ -39,8 +39,8 @@ COMMANDS = {
     ),
     "sync": Lazy("headrace.cli.sync:sync", "Copy what is tracked to another place."),
     "models": Lazy(
-        "headrace.cli.models:models",
-        "Make environments for models, predict in them, and change what models need.",
+        "headrace.cli.model_commands:models",
+        "Serve models, predict with them, and make what they need.",
     ),
     "trust": Lazy(
         "headrace.cli.trust:trust", "Say whose models may run code here, sign and verify models."

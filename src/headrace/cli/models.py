@@ -23,7 +23,8 @@ _LOCAL: Final = "local"
 _MANAGERS: Final = ("uv", "virtualenv", _LOCAL)
 
 
-def _track(_context: click.Context, _option: click.Parameter, uri: str | None) -> None:
+def track(_context: click.Context, _option: click.Parameter, uri: str | None) -> None:
+    """What --tracking-uri does."""
     if uri:
         from headrace.client.tracking import set_tracking_uri
 
@@ -41,7 +42,7 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--tracking-uri",
             metavar="URI",
-            callback=_track,
+            callback=track,
             expose_value=False,
             help="Where runs:/ and models:/ lie.  [default: HEADRACE_TRACKING_URI]",
         ),
@@ -69,7 +70,7 @@ _env_manager_option = click.option(
 
 @click.group(cls=Group)
 def models() -> None:
-    """Make environments for models, predict in them, and change what models need.
+    """Serve models, predict with them, and make what they need.
 
     Environments lie in HEADRACE_CACHE (~/.cache/headrace) and are named by their content: the
     second time they are there at once. Deleting that folder is safe.

@@ -1,0 +1,224 @@
+"""Continuous batching: one more token for all sequences at each step, whoever joins or leaves."""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from collections import deque
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from headrace.errors import HeadraceError, InvalidRequest
+from headrace.serving.engines.base import (
+    Event,
+    Generation,
+    GenerationEngine,
+    Refused,
+    Started,
+)
+from headrace.serving.engines.decoder import Decoder
+from headrace.serving.engines.sampling import Chooser, chosen, defaults_of
+from headrace.serving.engines.sequences import Choice, ChoiceText
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_log = logging.getLogger(__name__)
+_CHUNK: Final = 512
+
+
+class ContinuousLoop(GenerationEngine):
+    """See the module. Whoever comes first is served first; each of a request's choices takes a
+    slot of the decoder.
+    """
+
+    has_logprobs = True
+
+    def __init__(
+        self, decoder: Decoder, defaults: Mapping[str, Any] | None = None, *, chunk: int = _CHUNK
+    ) -> None:
+        """`defaults` say how the model answers where a request does not (see `defaults_of`).
+
+        Of prompts `chunk` tokens at most are taken in between two tokens of the others.
+        """
+        self.model_name = decoder.model_name
+        self.capacity = decoder.slots
+        self._decoder = decoder
+        self._defaults = defaults_of(defaults or {})
+        self._chunk = chunk
+        self._new: list[Generation] = []
+        self._waiting: deque[Choice] = deque()
+        self._joining: deque[Choice] = deque()
+        """Those that have a slot, and whose prompt is being taken in."""
+        self._active: list[Choice] = []
+        self._free = list(range(decoder.slots))
+
+    def add(self, generation: Generation) -> None:
+        """See GenerationEngine."""
+        self._new.append(generation)
+
+    def cancel(self, key: int) -> None:
+        """See GenerationEngine."""
+        self._new = [each for each in self._new if each.key != key]
+        self._waiting = deque(each for each in self._waiting if each.key != key)
+        for choice in (*self._joining, *self._active):
+            if choice.key == key:
+                self._leave(choice)
+        self._joining = deque(each for each in self._joining if each.key != key)
+        self._active = [each for each in self._active if each.key != key]
+
+    def step(self) -> list[Event]:
+        """See GenerationEngine."""
+        events: list[Event] = []
+        if self._new:
+            self._read(events)
+        while self._waiting and self._free:
+            self._join(self._waiting.popleft(), events)
+        if self._joining:
+            self._prefill(events)
+        if self._active:
+            active = self._active
+            slots = [each.slot for each in active]
+            logits = self._decoder.step(slots, [each.last for each in active])
+            self._active = self._go_on(active, logits, events)
+        return events
+
+    @property
+    def is_idle(self) -> bool:
+        """See GenerationEngine."""
+        return not (self._active or self._joining or self._waiting or self._new)
+
+    def close(self) -> None:
+        """See GenerationEngine."""
+        self._decoder.close()
+
+    def _read(self, events: list[Event]) -> None:
+        """Have new requests wait, or refuse them."""
+        new, self._new = self._new, []
+        for generation in new:
+            try:
+                self._waiting.extend(self._choices(generation))
+            except HeadraceError as error:
+                events.append(Refused(generation.key, error.message, error.error_code))
+
+    def _choices(self, generation: Generation) -> list[Choice]:
+        decoder, sampling = self._decoder, generation.sampling
+        prompt = self._prompt(generation)
+        unknown = self._unknown(token for token, _ in sampling.logit_bias)
+        if unknown is not None:
+            raise InvalidRequest(f"'logit_bias' has {unknown}, which is no token of this model.")
+        limit = decoder.context_length - len(prompt)
+        own = self._defaults
+        asked = sampling.max_tokens or own.sampling.max_tokens
+        if asked is None and own.max_length is not None:
+            asked = max(own.max_length - len(prompt), 1)
+        stop = sampling.stop or own.sampling.stop
+        return [
+            Choice(
+                generation.key,
+                index,
+                prompt,
+                Chooser(sampling, own, index, prompt, decoder.end_tokens),
+                ChoiceText(decoder, stop, sampling.logprobs),
+                limit if asked is None else min(asked, limit),
+            )
+            for index in range(sampling.n)
+        ]
+
+    def _prompt(self, generation: Generation) -> list[int]:
+        decoder, given = self._decoder, generation.prompt
+        if generation.messages is not None:
+            rendered = decoder.render(generation.messages, generation.tools)
+            tokens = decoder.encode(rendered, is_rendered=True)
+        elif isinstance(given, str):
+            tokens = decoder.encode(given, is_rendered=False)
+        else:
+            tokens = list(given or ())
+            unknown = self._unknown(tokens)
+            if unknown is not None:
+                raise InvalidRequest(f"The prompt has {unknown}, which is no token of this model.")
+        if not tokens:
+            raise InvalidRequest("The prompt is empty; expected at least one token.")
+        if len(tokens) >= decoder.context_length:
+            raise InvalidRequest(
+                f"The prompt has {len(tokens)} tokens; this model takes "
+                f"{decoder.context_length} with the answer. Shorten it."
+            )
+        return tokens
+
+    def _unknown(self, tokens: Any) -> int | None:
+        """The first number that is no token."""
+        end = self._decoder.vocabulary
+        return next((each for each in tokens if each < 0 or (end and each >= end)), None)
+
+    def _join(self, choice: Choice, events: list[Event]) -> None:
+        # The lowest ones, so that those in use lie together.
+        choice.slot = heapq.heappop(self._free)
+        self._joining.append(choice)
+        if choice.index == 0:
+            events.append(Started(choice.key, len(choice.prompt)))
+
+    def _leave(self, choice: Choice) -> None:
+        self._decoder.leave(choice.slot)
+        heapq.heappush(self._free, choice.slot)
+
+    def _prefill(self, events: list[Event]) -> None:
+        """Take in a part of a long prompt, or as many short ones as make no more work."""
+        joining = self._joining
+        group = self._together()
+        if len(group) == 1:
+            self._take_in(joining[0], events)
+            return
+        try:
+            logits = self._decoder.prefill_many(
+                [each.slot for each in group], [each.prompt for each in group]
+            )
+        except Exception:  # noqa: BLE001 - one prompt's failure must not be the others'
+            for choice in group:
+                if choice in joining:
+                    self._take_in(choice, events)
+            return
+        for _ in group:
+            joining.popleft()
+        self._active.extend(self._go_on(group, logits, events))
+
+    def _together(self) -> list[Choice]:
+        """The first that are joining, as many as can be taken in together as a whole."""
+        group: list[Choice] = []
+        longest = 0
+        for choice in self._joining:
+            longest = max(longest, len(choice.prompt))
+            if longest * (len(group) + 1) > self._chunk:
+                break
+            group.append(choice)
+        return group or [self._joining[0]]
+
+    def _take_in(self, choice: Choice, events: list[Event]) -> None:
+        """The next part of its prompt."""
+        part = choice.prompt[choice.taken : choice.taken + self._chunk]
+        try:
+            logits = self._decoder.prefill(choice.slot, part, choice.taken)
+        except Exception as error:
+            _log.exception("The model raised at the prompt of one request.")
+            self.cancel(choice.key)
+            said = f"The model does not take this prompt: {type(error).__name__}: {error}"
+            events.append(Refused(choice.key, said.partition("\n")[0], "INTERNAL_ERROR"))
+            return
+        choice.taken += len(part)
+        if choice.taken == len(choice.prompt):
+            self._joining.remove(choice)
+            self._active.extend(self._go_on([choice], logits[None], events))
+
+    def _go_on(
+        self, choices: list[Choice], logits: NDArray[np.float32], events: list[Event]
+    ) -> list[Choice]:
+        """Give each of them its next token; those that are not over."""
+        tokens = chosen(logits, [each.chooser for each in choices])
+        under_way = []
+        for place, choice in enumerate(choices):
+            if choice.take(tokens[place], logits[place], events):
+                self._leave(choice)
+            else:
+                under_way.append(choice)
+        return under_way

@@ -1,0 +1,76 @@
+"""MLflow's scoring protocol: `/invocations`, `/ping`, `/health`, `/version`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from headrace.errors import HeadraceError
+from headrace.http.answers import error_answer
+from headrace.serving.requests import Reply, Request, Route
+from headrace.serving.served import ServedModels
+from headrace.serving.worker.calls import Call
+from headrace.version import MLFLOW_VERSION
+
+CONTENT_TYPES: Final = ("application/json", "text/csv", "application/vnd.apache.parquet")
+
+
+class UnsupportedContentType(HeadraceError):
+    """The body is of a kind that nobody reads here."""
+
+    error_code = "BAD_REQUEST"
+    http_status = 415
+
+
+def error_reply(error: BaseException) -> Reply:
+    """An error as MLflow's clients read it: `error_code` and `message`."""
+    start, body = error_answer(error)
+    headers = {k.decode(): v.decode() for k, v in start["headers"] if k == b"retry-after"}
+    return Reply(body["body"], start["status"], headers=headers)
+
+
+class Invocations:
+    """Answers MLflow's scoring requests."""
+
+    def __init__(self, models: ServedModels) -> None:
+        self._models = models
+
+    def routes(self) -> list[Route]:
+        """What this format adds to the server."""
+        return [
+            Route("POST", "/invocations", self.invoke, error_reply),
+            Route("POST", "/models/{model}/invocations", self.invoke, error_reply),
+            Route("GET", "/ping", self.ping, error_reply, is_open=True),
+            Route("GET", "/health", self.ping, error_reply, is_open=True),
+            Route("GET", "/version", self.version, error_reply, is_open=True),
+        ]
+
+    async def invoke(self, request: Request) -> Reply:
+        """Predict. `{"predictions": …}`, or for language models the bare answer."""
+        name = request.fields.get("model")
+        model = self._models.named(name) if name else self._models.only()
+        content_type = _content_type(request)
+        answered = await model.predict(Call("invocations", await request.body(), content_type))
+        return Reply(answered.body, content_type=answered.content_type, headers=answered.headers)
+
+    async def ping(self, _request: Request) -> Reply:
+        """200 while models can answer."""
+        return Reply(b"\n")
+
+    async def version(self, _request: Request) -> Reply:
+        """The version of MLflow whose protocol this is."""
+        return Reply(MLFLOW_VERSION.encode(), content_type="text/plain; charset=utf-8")
+
+
+def _content_type(request: Request) -> str:
+    given = request.headers.get(b"content-type", b"").decode("latin-1")
+    kind, _, rest = given.partition(";")
+    kind = kind.strip().lower()
+    if kind not in CONTENT_TYPES:
+        raise UnsupportedContentType(
+            f"The header 'Content-Type' is {given[:100]!r}; expected one of: "
+            f"{', '.join(CONTENT_TYPES)}."
+        )
+    _, is_there, charset = rest.partition("charset=")
+    if is_there and charset.strip(' "').lower() not in ("utf-8", "utf8"):
+        raise UnsupportedContentType(f"The charset is {charset[:40]!r}; only utf-8 is read.")
+    return kind

@@ -1,0 +1,67 @@
+"""A request and an answer as the formats of this server see them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from headrace.http.bodies import whole_body
+from headrace.http.settings import ListenSettings
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+
+class Request:
+    """One request. Its body is read when a format asks for it."""
+
+    __slots__ = ("_receive", "_settings", "fields", "headers", "method", "path")
+
+    def __init__(
+        self, scope: Scope, receive: Receive, fields: Mapping[str, str], settings: ListenSettings
+    ) -> None:
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.fields = fields
+        """The parts of the path that the route names."""
+        self._receive = receive
+        self._settings = settings
+
+    async def body(self) -> bytes:
+        """All of it. Raises PayloadTooLarge, InvalidRequest, ClientDisconnect."""
+        return await whole_body(self._receive, self.headers, self._settings)
+
+    async def hung_up(self) -> None:
+        """Return when the caller is gone; to be awaited after the body was read."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer, whole or in pieces."""
+
+    body: bytes | AsyncIterator[bytes] = b""
+    status: int = 200
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Answer = Callable[[Request], Awaitable[Reply]]
+"""What answers a route."""
+Shape = Callable[[BaseException], Reply]
+"""How the callers of an API want to be told an error."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """A path, what answers it, and how errors look there. Parts in braces are fields."""
+
+    method: str
+    path: str
+    answer: Answer
+    shape: Shape
+    is_open: bool = False
+    """Whether it answers to anybody: what load balancers ask."""

@@ -1,0 +1,20 @@
+"""What a worker is asked: one internal request, whatever format it came in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Kind = Literal["invocations", "infer", "embeddings", "check"]
+"""`check` predicts for the model's own input example; its body is empty."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request for a prediction. What its body means is decided by its kind and content type."""
+
+    kind: Kind
+    body: bytes = b""
+    content_type: str = "application/json"
+    options: dict[str, Any] = field(default_factory=dict)
+    """What the format says outside of the body (a header, a part of the path)."""

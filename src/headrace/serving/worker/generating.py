@@ -1,0 +1,71 @@
+"""Text that a worker makes for many requests at once, over whatever engine serves its model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from headrace.models.flavors.openai_requests import Sampling
+from headrace.serving.engines.base import (
+    Event,
+    Finished,
+    Generation,
+    GenerationEngine,
+    Piece,
+    Started,
+)
+
+if TYPE_CHECKING:
+    from headrace.models.pyfunc import PyFuncModel
+
+
+class Generator:
+    """An engine, spoken to in the words of frames."""
+
+    def __init__(self, engine: GenerationEngine) -> None:
+        self._engine = engine
+        self.facts = {
+            "model_name": engine.model_name,
+            "capacity": engine.capacity,
+            "has_logprobs": engine.has_logprobs,
+        }
+        """What the server has to know."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing to do."""
+        return self._engine.is_idle
+
+    def add(self, head: dict[str, Any]) -> None:
+        """Begin with a request."""
+        sampling = Sampling(**{**head["sampling"], "stop": tuple(head["sampling"]["stop"])})
+        self._engine.add(
+            Generation(head["key"], sampling, head["messages"], head["tools"], head["prompt"])
+        )
+
+    def cancel(self, key: int) -> None:
+        """Drop a request."""
+        self._engine.cancel(key)
+
+    def step(self) -> list[list[Any]]:
+        """What has happened in one step, as `told` says it."""
+        return [told(event) for event in self._engine.step()]
+
+
+def told(event: Event) -> list[Any]:
+    """An event as a list that starts with its kind."""
+    if isinstance(event, Piece):
+        logprobs = [[each.text, each.logprob, each.top] for each in event.logprobs]
+        return ["piece", event.key, event.index, event.text, logprobs]
+    if isinstance(event, Finished):
+        return ["finished", event.key, event.index, event.reason, event.tokens]
+    if isinstance(event, Started):
+        return ["started", event.key, event.prompt_tokens]
+    return ["refused", event.key, event.message, event.code]
+
+
+def generator_for(model: PyFuncModel, wanted: dict[str, Any]) -> Generator | None:
+    """What makes text with this model; None for a model that makes no text for conversations or
+    prompts. `wanted` says which engine (`name`), with how many places (`slots`) and `threads`.
+    """
+    del model, wanted
+    return None
