@@ -110,6 +110,22 @@ def test_a_worker_in_an_environment_that_has_not_got_them(
     assert predict_bare(models / name, small_python) == predict_here(models / name)
 
 
+def test_a_script_that_was_written_for_mlflow(tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text(
+        "import mlflow\n"
+        "from mlflow.types import ColSpec\n"
+        "class Sums(mlflow.pyfunc.PythonModel):\n"
+        "    def predict(self, context, model_input):\n"
+        "        return model_input.sum(axis=1)\n"
+        "mlflow.models.set_model(Sums())\n"
+    )
+    example = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]})
+    pyfunc.save_model(
+        tmp_path / "m", python_model=str(tmp_path / "model.py"), input_example=example
+    )
+    assert predict_bare(tmp_path / "m") == [4.0, 6.0]
+
+
 def test_what_is_taken_over_is_what_was_opened(models: Path) -> None:
     opened, described = open_model(models / "script")
     folder, model = take_over(json.loads(json.dumps(hand_over(models / "script"))))
