@@ -18,6 +18,9 @@ COMPLETIONS: Final = "llm/v1/completions"
 EMBEDDINGS: Final = "llm/v1/embeddings"
 TASKS: Final = (CHAT, COMPLETIONS, EMBEDDINGS)
 _MOST_ANSWERS: Final = 128
+_MOST_LOGPROBS: Final = 20
+_MOST_BIASES: Final = 1024
+_GREATEST_BIAS: Final = 100
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,10 @@ class Sampling:
     """Texts that end an answer, and are not part of it."""
     n: int = 1
     """How many answers."""
+    logprobs: int | None = None
+    """With each token of the answer its log probability, and those of so many likeliest ones."""
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    """Tokens, and what is added to their logits (-100 to 100)."""
 
     @property
     def is_random(self) -> bool | None:
@@ -58,7 +65,7 @@ def sampling_of(request: Mapping[str, Any]) -> Sampling:
     custom = request.get("custom_inputs")
     seed = request.get("seed", custom.get("seed") if isinstance(custom, Mapping) else None)
     return Sampling(
-        max_tokens=_whole(request.get("max_tokens"), "max_tokens", 1),
+        max_tokens=_max_tokens(request),
         temperature=_number(request.get("temperature"), "temperature", 0, 100),
         top_p=_number(request.get("top_p"), "top_p", 0, 1),
         top_k=_whole(request.get("top_k"), "top_k", 1),
@@ -68,6 +75,8 @@ def sampling_of(request: Mapping[str, Any]) -> Sampling:
         seed=_whole(seed, "seed", 0),
         stop=_stop(request.get("stop")),
         n=_whole(request.get("n"), "n", 1, _MOST_ANSWERS) or 1,
+        logprobs=_logprobs(request),
+        logit_bias=_logit_bias(request.get("logit_bias")),
     )
 
 
@@ -201,6 +210,44 @@ def _number(value: Any, name: str, least: float, most: float) -> float | None:
     ):
         raise InvalidRequest(f"'{name}' must be a number from {least} to {most}, not {value!r}.")
     return float(number)
+
+
+def _max_tokens(request: Mapping[str, Any]) -> int | None:
+    """Chat completions have a newer name for it, which goes before the older one."""
+    newer = _whole(request.get("max_completion_tokens"), "max_completion_tokens", 1)
+    older = _whole(request.get("max_tokens"), "max_tokens", 1)
+    return older if newer is None else newer
+
+
+def _logprobs(request: Mapping[str, Any]) -> int | None:
+    """Of a chat (`logprobs: true` and `top_logprobs`) or a completion (`logprobs: 5`)."""
+    asked, top = _plain(request.get("logprobs")), _plain(request.get("top_logprobs"))
+    if top is not None:
+        if asked is not True:
+            raise InvalidRequest("'top_logprobs' needs 'logprobs': true.")
+        return _whole(top, "top_logprobs", 0, _MOST_LOGPROBS)
+    if asked is None or isinstance(asked, bool):
+        return 0 if asked else None
+    return _whole(asked, "logprobs", 0, _MOST_LOGPROBS)
+
+
+def _logit_bias(value: Any) -> tuple[tuple[int, float], ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, Mapping) or len(value) > _MOST_BIASES:
+        raise InvalidRequest(
+            f"'logit_bias' must be an object of at most {_MOST_BIASES} token numbers with numbers "
+            f'from -{_GREATEST_BIAS} to {_GREATEST_BIAS}, such as {{"42": -100}}.'
+        )
+    biases: list[tuple[int, float]] = []
+    for token, bias in value.items():
+        # Longer ones are no tokens of any model, and int() takes long for the longest.
+        if not str(token).isascii() or not str(token).isdigit() or len(str(token)) > 9:
+            raise InvalidRequest(f"'logit_bias' has {token!r}, which is no number of a token.")
+        name = f"logit_bias[{token}]"
+        number = _number(bias, name, -_GREATEST_BIAS, _GREATEST_BIAS)
+        biases.append((int(token), number or 0.0))
+    return tuple(biases)
 
 
 def _stop(value: Any) -> tuple[str, ...]:

@@ -199,7 +199,7 @@ class ContinuousLoop(GenerationEngine):
         part = choice.prompt[choice.taken : choice.taken + self._chunk]
         try:
             logits = self._decoder.prefill(choice.slot, part, choice.taken)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a prompt's failure must not be the others'
             _log.exception("The model raised at the prompt of one request.")
             self.cancel(choice.key)
             said = f"The model does not take this prompt: {type(error).__name__}: {error}"

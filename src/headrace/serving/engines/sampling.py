@@ -7,7 +7,7 @@ answered meanwhile.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.models.flavors.openai_requests import Sampling, sampling_of
@@ -25,7 +25,7 @@ _LIKELY: Final = 1024
 class Defaults:
     """How a model answers where a request does not say."""
 
-    sampling: Sampling = Sampling()
+    sampling: Sampling = field(default_factory=Sampling)
     is_random: bool | None = None
     """Whether tokens are drawn; None: where a temperature above 0, top_p or top_k is given."""
     max_length: int | None = None
