@@ -28,6 +28,7 @@ class OnnxRuntimeDecoder(Decoder):
         self.slots = slots
         self.context_length = model.context_length
         self.end_tokens = frozenset(int(token) for token in model.tokenizer.eos_token_ids)
+        self.vocabulary = session.vocabulary
         self._model = model
         self._tokenizer = model.tokenizer
         self._session = session
@@ -55,13 +56,7 @@ class OnnxRuntimeDecoder(Decoder):
         return str(self._tokenizer.decode([token]))
 
     def prefill(self, slot: int, tokens: Sequence[int], start: int) -> NDArray[np.float32]:
-        """See Decoder. InvalidRequest for tokens that the model does not have."""
-        wrong = next((each for each in tokens if not 0 <= each < self._session.vocabulary), None)
-        if wrong is not None:
-            raise InvalidRequest(
-                f"The prompt has the token {wrong}; expected numbers from 0 to "
-                f"{self._session.vocabulary - 1}."
-            )
+        """See Decoder."""
         row = self._rows.get(slot)
         if row is None:
             row = self._rows[slot] = min(set(range(self.slots)).difference(self._rows.values()))

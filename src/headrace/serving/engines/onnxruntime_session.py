@@ -152,6 +152,25 @@ class CachedSession:
             return run.logits[:, -1]
         return run.logits[named, -1]
 
+    def try_longest(self) -> None:
+        """Calculate a token in a row as long as the description allows, where the cache is shorter.
+        What ONNX Runtime says to it, if the graph's table of angles is shorter, is a RuntimeError.
+        """
+        places = self._names.context_length
+        if places <= self._places:
+            return
+        import numpy as np
+
+        kept = self._cache, self._mask
+        shape = (1, self._heads, places, self._size)
+        try:
+            self._cache = [np.zeros(shape, self._type) for _ in self._names.past]
+            self._mask = np.zeros((1, places), np.int64)
+            self._mask[0, 0] = 1
+            self._session.run_with_iobinding(self._bound(0, 1, 1, None).binding)
+        finally:
+            self._cache, self._mask = kept
+
     def cut(self, row: int, length: int = 0) -> None:
         """Forget what a row holds behind its first `length` tokens."""
         self._mask[row, length : self.lengths[row]] = 0

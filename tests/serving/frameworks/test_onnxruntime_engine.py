@@ -1,0 +1,230 @@
+"""Models for ONNX Runtime GenAI, calculated together over ONNX Runtime: int4 and fp32."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from headrace.errors import InvalidRequest
+from headrace.models.flavors.onnxruntime_genai_engine import GenAIModel
+from headrace.serving.engines import onnxruntime_session
+from headrace.serving.engines.base import GenerationEngine
+from headrace.serving.engines.genai_check import agrees
+from headrace.serving.engines.genai_description import config_of, described
+from headrace.serving.engines.loop import ContinuousLoop
+from headrace.serving.engines.onnxruntime_decoder import OnnxRuntimeDecoder
+from headrace.serving.engines.onnxruntime_session import CachedSession
+from headrace.testing.generation import GenerationEngineContract, asked, told_of
+from tests.fixtures.tiny_language import ANSWERS, tiny_phi3
+
+og = pytest.importorskip("onnxruntime_genai")
+transformers = pytest.importorskip("transformers")
+pytestmark = [
+    pytest.mark.heavy,
+    # The builder's and transformers' own.
+    pytest.mark.filterwarnings("ignore"),
+]
+MOST = 40
+"""Tokens of an answer in the tests below."""
+
+
+@pytest.fixture(scope="module")
+def phi3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_phi3(tmp_path_factory.getbasetemp() / "tiny-phi3")
+
+
+@pytest.fixture(scope="module", params=["int4", "fp32"])
+def built(
+    phi3: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Path:
+    """The folder that the builder makes of the tiny Phi-3 (some seconds)."""
+    made = tmp_path_factory.mktemp("genai") / f"tiny-phi3-{request.param}"
+    builder = "onnxruntime_genai.models.builder"
+    kind = ["-p", request.param, "-e", "cpu"]
+    command = [sys.executable, "-m", builder, "-i", str(phi3), "-o", str(made), *kind]
+    subprocess.run(command, check=True, capture_output=True, timeout=110)
+    return made
+
+
+@pytest.fixture(scope="module")
+def model(built: Path) -> GenAIModel:
+    return GenAIModel(built)
+
+
+def decoder_of(model: GenAIModel, slots: int) -> OnnxRuntimeDecoder:
+    folder = Path(model.path)
+    session = CachedSession(folder, described(config_of(folder)), rows=slots)
+    return OnnxRuntimeDecoder(model, session, slots=slots)
+
+
+class TestContinuousLoop(GenerationEngineContract):
+    """All that every engine must do."""
+
+    @pytest.fixture
+    def engine(self, model: GenAIModel) -> GenerationEngine:
+        return ContinuousLoop(decoder_of(model, 4))
+
+    @pytest.fixture
+    def known(self) -> Mapping[str, str]:
+        return ANSWERS
+
+
+def tokens_of_genai(model: GenAIModel, prompt: list[int]) -> list[int]:
+    """The greedy answer of ONNX Runtime GenAI's own generator, its last token included."""
+    params = og.GeneratorParams(model.model)
+    length = min(model.context_length, len(prompt) + MOST)
+    params.set_search_options(max_length=length, do_sample=False)
+    generator = og.Generator(model.model, params)
+    generator.append_tokens(np.array(prompt, np.int32))
+    made = []
+    while not generator.is_done():
+        generator.generate_next_token()
+        made.append(int(generator.get_next_tokens()[0]))
+    return made
+
+
+class Company:
+    """Sequences that join, pause and leave a decoder as chance has it."""
+
+    def __init__(self, decoder: OnnxRuntimeDecoder, prompts: list[list[int]], seed: int) -> None:
+        self.made: dict[int, list[int]] = {}
+        self._decoder = decoder
+        self._prompts = prompts
+        self._chance = random.Random(seed)
+        self._live: dict[int, int] = {}
+
+    def go_on(self) -> None:
+        """Until all have been answered."""
+        waiting = list(range(len(self._prompts)))
+        while waiting or self._live:
+            while waiting and len(self._live) < self._decoder.slots and self._chance.random() < 0.6:
+                self._join(waiting.pop(0))
+            slots = [slot for slot in self._live if self._chance.random() < 0.9]
+            self._chance.shuffle(slots)
+            if slots:
+                last = [self.made[self._live[slot]][-1] for slot in slots]
+                for slot, row in zip(slots, self._decoder.step(slots, last), strict=True):
+                    self._take(slot, row)
+
+    def _join(self, number: int) -> None:
+        free = sorted(set(range(self._decoder.slots)) - set(self._live))
+        slot, prompt = self._chance.choice(free), self._prompts[number]
+        self._live[slot] = number
+        self.made[number] = []
+        cut = self._chance.randrange(len(prompt))
+        if cut:
+            self._decoder.prefill(slot, prompt[:cut], 0)
+            if self._live.keys() - {slot}:  # others go on between the parts of a prompt
+                other = next(each for each in self._live if each != slot)
+                last = [self.made[self._live[other]][-1]]
+                self._take(other, self._decoder.step([other], last)[0])
+        self._take(slot, self._decoder.prefill(slot, prompt[cut:], cut))
+
+    def _take(self, slot: int, logits: Any) -> None:
+        number = self._live[slot]
+        made = self.made[number]
+        made.append(int(logits.argmax()))
+        is_full = len(self._prompts[number]) + len(made) == self._decoder.context_length
+        if made[-1] in self._decoder.end_tokens or len(made) == MOST or is_full:
+            self._decoder.leave(slot)
+            del self._live[slot]
+
+
+def prompts_of(model: GenAIModel, seed: int) -> list[list[int]]:
+    """What it knows by heart, and nonsense of all lengths."""
+    chance = random.Random(seed)
+    known = [f"<|user|>\n{question}<|end|>\n<|assistant|>\n" for question in ANSWERS]
+    prompts = [[int(token) for token in model.tokenizer.encode(each)] for each in known * 3]
+    for length in (1, 2, 7, 31, 90, 150, 200, 240):
+        prompts.append([chance.randrange(6, 800) for _ in range(length)])
+    chance.shuffle(prompts)
+    return prompts
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_tokens_are_those_of_genai_in_any_company(model: GenAIModel, seed: int) -> None:
+    prompts = prompts_of(model, seed)
+    company = Company(decoder_of(model, 5), prompts, seed)
+    company.go_on()
+    for number, prompt in enumerate(prompts):
+        assert company.made[number] == tokens_of_genai(model, prompt), number
+
+
+def test_the_cache_grows_with_the_longest_and_long_prompts_are_cut(
+    model: GenAIModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnxruntime_session, "_FIRST_PLACES", 9)
+    monkeypatch.setattr(onnxruntime_session, "_PART", 16)
+    prompts = prompts_of(model, 7)
+    company = Company(decoder_of(model, 3), prompts, 7)
+    company.go_on()
+    for number, prompt in enumerate(prompts):
+        assert company.made[number] == tokens_of_genai(model, prompt), number
+
+
+def test_answers_are_those_of_torch(phi3: Path, model: GenAIModel) -> None:
+    torch_model = transformers.AutoModelForCausalLM.from_pretrained(phi3)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(phi3)
+    told = told_of(
+        ContinuousLoop(decoder_of(model, 3)),
+        [asked(key, question) for key, question in enumerate(ANSWERS)],
+    )
+    for key, question in enumerate(ANSWERS):
+        prompt = f"<|user|>\n{question}<|end|>\n<|assistant|>\n"
+        ids = tokenizer(prompt, return_tensors="pt")
+        made = torch_model.generate(**ids, do_sample=False, max_new_tokens=MOST)[0]
+        expected = made[ids["input_ids"].shape[1] :].tolist()
+        text = tokenizer.decode(expected, skip_special_tokens=True)
+        assert told[key].answer() == (text, "stop", len(expected))
+
+
+@pytest.mark.parametrize("slots", [1, 2, 5])
+def test_it_agrees_with_genai_before_it_serves(model: GenAIModel, slots: int) -> None:
+    decoder = decoder_of(model, slots)
+    assert agrees(decoder, model)
+    assert agrees(decoder, model)  # it left nothing behind
+
+
+def test_a_mask_that_is_wrong_by_one_does_not_agree(
+    model: GenAIModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stepped(self: CachedSession, rows: list[int], tokens: list[int]) -> Any:
+        logits = step(self, rows, tokens)
+        for row in rows:
+            self.lengths[row] -= 1
+        return logits
+
+    step = CachedSession.step
+    monkeypatch.setattr(CachedSession, "step", stepped)
+    assert not agrees(decoder_of(model, 4), model)
+
+
+def test_a_sequence_cannot_be_longer_than_the_context(model: GenAIModel) -> None:
+    decoder = decoder_of(model, 2)
+    decoder.prefill(0, [7] * model.context_length, 0)
+    with pytest.raises(InvalidRequest, match="256"):
+        decoder.step([0], [7])
+    with pytest.raises(InvalidRequest, match="256"):
+        decoder.prefill(1, [7] * (model.context_length + 1), 0)
+
+
+def test_text_that_is_no_unicode_is_refused(model: GenAIModel) -> None:
+    with pytest.raises(InvalidRequest, match="Unicode"):
+        decoder_of(model, 1).encode("\ud800", is_rendered=False)
+
+
+def test_characters_come_whole(model: GenAIModel) -> None:
+    decoder = decoder_of(model, 1)
+    tokens = decoder.encode("é 日本 ok<|end|>", is_rendered=True)
+    stream = decoder.text_stream()
+    pieces = [stream.add(token) for token in tokens]
+    assert "".join(pieces) == "é 日本 ok"
+    assert "\ufffd" not in "".join(pieces)
+    assert decoder.token_text(decoder.encode("o", is_rendered=True)[0]) == "o"
