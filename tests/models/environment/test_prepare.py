@@ -9,13 +9,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+import headrace.pyfunc as pyfunc  # noqa: PLR0402 - mypy: the facade finds it at run time
 from headrace.errors import InvalidModel, InvalidRequest, NotTrusted, Unavailable
 from headrace.models.environment import Requirements, write_environment
 from headrace.models.environment.prepare import plan_for, prepare
 from headrace.models.trust import sign_folder
 from headrace.version import VERSION
+from tests.fixtures.bare_worker import predict_bare
 from tests.models.environment.conftest import put
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -49,6 +52,50 @@ def test_made_once_with_headrace_in_it(model: Path, cache: Path) -> None:
     found = ask(first.python, "import headrace.version as v; print(v.VERSION, v.__file__)")
     assert found.startswith(f"{VERSION} {first.folder}")
     assert ask(first.python, "import importlib.util as u; print(u.find_spec('mlflow'))") == "None"
+
+
+CLASHING = ("msgspec==0.15.1", "click==7.1.2", "urllib3==1.26.20")
+SAYS_VERSIONS = """
+from importlib.metadata import version
+from headrace.models import set_model
+
+def versions(model_input):
+    return [version(name) for name in ("msgspec", "click", "urllib3")]
+
+set_model(versions)
+"""
+
+
+@pytest.mark.heavy
+def test_what_clashes_with_headraces_own_packages_serves_in_a_bare_one(tmp_path: Path) -> None:
+    script = put(tmp_path, {"versions.py": SAYS_VERSIONS}) / "versions.py"
+    pyfunc.save_model(
+        tmp_path / "m",
+        python_model=str(script),
+        pip_requirements=CLASHING,
+        input_example=pd.DataFrame({"a": [1]}),
+    )
+    with pytest.raises(InvalidRequest, match="your requirements are unsatisfiable"):
+        prepare(tmp_path / "m")
+
+    made = prepare(tmp_path / "m", bare=True)
+
+    assert predict_bare(tmp_path / "m", made.python) == ["0.15.1", "7.1.2", "1.26.20"]
+    asked = "import importlib.util as u; print(*map(u.find_spec, ('headrace', 'yaml', 'rich')))"
+    assert ask(made.python, asked) == "None None None"
+    assert prepare(tmp_path / "m", bare=True) == made._replace(is_new=False)
+
+
+def test_what_scores_has_tables(model: Path) -> None:
+    put(model, {"requirements.txt": "six==1.17.0\n"})
+
+    assert plan_for(model, bare=True).wanted.requirements == (
+        *("six==1.17.0", "cloudpickle", "numpy", "pandas"),
+    )
+    assert plan_for(model, ["pandas<3"], bare=True).wanted.requirements == (
+        *("pandas<3", "six==1.17.0", "cloudpickle", "numpy"),
+    )
+    assert plan_for(model).wanted.requirements == ("six==1.17.0",)
 
 
 @pytest.mark.heavy

@@ -43,10 +43,13 @@ class PreparedEnvironment(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What is to be made and where: the folder is named by the content."""
+    """What is to be made and where: the folder is named by the content.
+
+    `wheel` is Headrace; None for an environment that has only what the model needs.
+    """
 
     wanted: Wanted
-    wheel: WheelContent
+    wheel: WheelContent | None
     folder: Path
 
     def made(self) -> PreparedEnvironment | None:
@@ -57,16 +60,16 @@ class Plan(NamedTuple):
         return None
 
 
-def plan_for(folder: Path, override: Sequence[str] = ()) -> Plan:
+def plan_for(folder: Path, override: Sequence[str] = (), *, bare: bool = False) -> Plan:
     """What the environment of the model in `folder` is made of, with the requirements in
     `override` instead of its own. Nothing is made. InvalidRequest as `wanted_by` raises it.
     """
-    wanted = wanted_by(folder, override)
-    wheel = wheel_content()
+    wanted = wanted_by(folder, override, for_scoring=bare)
+    wheel = None if bare else wheel_content()
     parts = (
         _FORMAT,
         wanted.digest(folder),
-        wheel.digest,
+        wheel.digest if wheel else "bare",
         sysconfig.get_platform(),
         sys.base_prefix,
     )
@@ -75,17 +78,19 @@ def plan_for(folder: Path, override: Sequence[str] = ()) -> Plan:
 
 
 def prepare(
-    folder: Path, *, override: Sequence[str] = (), trust: bool = False
+    folder: Path, *, override: Sequence[str] = (), trust: bool = False, bare: bool = False
 ) -> PreparedEnvironment:
     """The environment of the model in `folder`, made now if there is none of that content.
 
     In it are the model's requirements and Headrace itself, which loads the model instead of
-    MLflow. Installing packages runs code that the requirements choose, so that what is not made
-    yet is made only for a model whose signer is trusted, or with `trust`. Raises NotTrusted;
-    InvalidRequest where the Python or a package cannot be had or packages conflict; Unavailable
-    where they cannot be reached.
+    MLflow. With `bare` there is nothing of Headrace or what it depends on, so that this never
+    clashes with what the model pins; `serving/worker/boot.py` brings Headrace into it. Installing
+    packages runs code that the requirements choose, so that what is not made yet is made only for
+    a model whose signer is trusted, or with `trust`. Raises NotTrusted; InvalidRequest where the
+    Python or a package cannot be had or packages conflict; Unavailable where they cannot be
+    reached.
     """
-    plan = plan_for(folder, override)
+    plan = plan_for(folder, override, bare=bare)
     made = plan.made()
     if made is not None:
         return made
@@ -122,8 +127,9 @@ def _trusted_lines(wanted: Wanted, verified: VerifiedFolder) -> list[str]:
 def _build(plan: Plan, requirements: Sequence[str]) -> None:
     shutil.rmtree(plan.folder, ignore_errors=True)  # what a process that died has left
     make_environment(plan.folder, plan.wanted)
-    wheel = write_wheel(plan.folder, plan.wheel)
-    lines = [*requirements, f"headrace @ {wheel.as_uri()}"]
+    lines = list(requirements)
+    if plan.wheel is not None:
+        lines.append(f"headrace @ {write_wheel(plan.folder, plan.wheel).as_uri()}")
     install(plan.folder, lines, plan.wanted.constraints)
     ready = plan.folder / f"{_READY}.partial"
     ready.write_text(json.dumps({"python": plan.wanted.python}), encoding="utf-8")

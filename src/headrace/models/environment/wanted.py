@@ -28,6 +28,8 @@ from headrace.models.environment.requirement_files import (
 _log: Final = logging.getLogger("headrace")
 _WITH_MLFLOW: Final = ("numpy", "pandas")
 """What MLflow itself needs and hands to every model's predictions."""
+_FOR_SCORING: Final = ("cloudpickle", *_WITH_MLFLOW)
+"""What a worker of Headrace needs, beside what the model does, for requests of every kind."""
 _MAX_YAML: Final = 1 << 20
 _PYTHON: Final = re.compile(r"3\.\d{1,3}(?:\.\d{1,3}(?:[a-z]{1,2}\d{1,3})?)?\+?")
 _CONDA_PYTHON: Final = re.compile(r"python\s*==?\s*(?P<version>[^=\s*]+?)(?:\.\*|=.*)?")
@@ -70,12 +72,12 @@ class Wanted:
         return state.hexdigest()
 
 
-def wanted_by(folder: Path, override: Sequence[str] = ()) -> Wanted:
+def wanted_by(folder: Path, override: Sequence[str] = (), *, for_scoring: bool = False) -> Wanted:
     """What the model in `folder` needs, with the requirements in `override` instead of its own.
 
     MLflow's line is left out unless the model's code, or a pickle in it, names MLflow: Headrace
-    loads the model. What models count on to come with MLflow stays. InvalidRequest for a folder
-    that says nothing, or nothing that has sense.
+    loads the model. What models count on to come with MLflow stays; `for_scoring` adds what a
+    worker needs. InvalidRequest for a folder that says nothing, or nothing that has sense.
     """
     folder = folder.resolve()
     python, build, listed = _stated(folder)
@@ -92,9 +94,11 @@ def wanted_by(folder: Path, override: Sequence[str] = ()) -> Wanted:
         path = _path_in(line, folder)
         requirements.append(path or line)
         paths += [path] if path else []
-    if has_mlflow and not keeps_mlflow:
-        listed_names = {name_of(line) for line in requirements}
-        requirements += [name for name in _WITH_MLFLOW if name not in listed_names]
+    added = _WITH_MLFLOW if has_mlflow and not keeps_mlflow else ()
+    listed_names = {name_of(line) for line in requirements}
+    requirements += [
+        name for name in (_FOR_SCORING if for_scoring else added) if name not in listed_names
+    ]
     constraints = [line for line in listed.constraints if name_of(line) not in names]
     setuptools = [line for line in build if name_of(line) == "setuptools"]
     return Wanted(
