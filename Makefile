@@ -88,6 +88,9 @@ mlflow-env: .bench/mlflow/.installed ## make .bench/mlflow, the real MLflow for 
 .PHONY: frameworks-env
 frameworks-env: .bench/frameworks/.installed ## make .bench/frameworks, the libraries autologging follows
 
+.PHONY: serving-env
+serving-env: .bench/serving-peers/.installed ## make .bench/serving-peers, other servers of models
+
 # ---------------------------------------------------------------------------- for users
 
 .PHONY: demo
@@ -169,8 +172,10 @@ format: $(VENV)/.dev ## let ruff put the code in order
 docs: $(VENV)/.dev ## write the pages that are made from the program: settings, commands
 	@$(BIN)/python -m docs.reference.generate
 
+PEERS := mlflow fasttrackml serving-peers frameworks
+
 .PHONY: bench
-bench: $(VENV)/.dev .bench/mlflow/.installed .bench/fasttrackml/.installed ## measure against the peers
+bench: $(VENV)/.dev $(PEERS:%=.bench/%/.installed) ## measure against the peers
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 # --------------------------------------------------------------------------- once a while

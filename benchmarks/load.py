@@ -137,6 +137,10 @@ class Answer:
             parts.append(self.buffer[line_end + 2 : line_end + 2 + size])
             at = line_end + 2 + size + 2
 
+    def holds(self, expected: bytes) -> bool:
+        """True when these bytes are in the answer, blanks aside."""
+        return expected in self.buffer.replace(b" ", b"")
+
     @property
     def summary(self) -> str:
         """Status line and the start of the body: enough to understand a failure."""
@@ -147,11 +151,14 @@ class Answer:
 class Connection:
     """One keep-alive connection and the requests it will send, one after the other."""
 
-    __slots__ = ("address", "answer", "lost", "requests", "sent_at", "sock")
+    __slots__ = ("address", "answer", "expected", "lost", "requests", "sent_at", "sock")
 
-    def __init__(self, address: tuple[str, int], requests: Iterable[bytes]) -> None:
+    def __init__(
+        self, address: tuple[str, int], requests: Iterable[bytes], expected: bytes = b""
+    ) -> None:
         self.address = address
         self.requests: Iterator[bytes] = iter(requests)
+        self.expected = expected
         self.answer = Answer()
         self.sent_at = 0.0
         self.lost = False
@@ -229,10 +236,12 @@ class Load:
         if not answer.feed(data):
             return True
         now = time.perf_counter()
-        if answer.ok:
-            self.latencies.append(now - connection.sent_at)
-        else:
+        if not answer.ok:
             self._fail(answer.summary)
+        elif connection.expected and not answer.holds(connection.expected):
+            self._fail(f"not the answer expected, {connection.expected!r}: {answer.summary}")
+        else:
+            self.latencies.append(now - connection.sent_at)
         if self.keep_bodies:
             self.bodies.append(answer.body)
         answer.reset()
@@ -249,16 +258,21 @@ def run_load(
     *,
     seconds: float | None = None,
     keep_bodies: bool = False,
+    expected: Sequence[bytes] = (),
 ) -> LoadResult:
     """Send each script's requests over a connection of its own, all at once.
 
     ``scripts`` holds one iterable of whole requests per connection. The run ends when all are
     used up, or after ``seconds``; requests in flight then are waited for and counted, and the
     time it took includes them. ``keep_bodies`` keeps all answers' bodies, in order of arrival.
-    An answer other than 200, or a lost connection, is a failure and not an exception; a server
-    silent for a minute raises LoadError.
+    Each answer must hold the bytes ``expected`` for its script, blanks aside, where they are given.
+    An answer other than 200 or than expected, or a lost connection, is a failure and not an
+    exception; a server silent for a minute raises LoadError.
     """
-    connections = [Connection(address, script) for script in scripts]
+    wanted = expected or [b""] * len(scripts)
+    connections = [
+        Connection(address, script, parts) for script, parts in zip(scripts, wanted, strict=True)
+    ]
     was_collecting = gc.isenabled()
     gc.disable()
     try:
