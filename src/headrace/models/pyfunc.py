@@ -68,13 +68,15 @@ class PyFuncModel:
         `params` that the signature does not name are ignored with a warning. InvalidRequest names
         the column that does not fit, the type found and the type wanted.
         """
-        data, params = self._enforced(data, params)
+        return self.predict_enforced(*self.enforced(data, params))
+
+    def predict_enforced(self, data: Any, params: Mapping[str, Any] | None = None) -> Any:
+        """Predict for what `enforced` made, or for what is certain to be as it would make it."""
         return self._predictor.predict(data, params)
 
     def predict_stream(self, data: Any, params: Mapping[str, Any] | None = None) -> Iterator[Any]:
         """Predict piece by piece, where the model can. Otherwise as `predict`."""
-        data, params = self._enforced(data, params)
-        return self._predictor.predict_stream(data, params)
+        return self._predictor.predict_stream(*self.enforced(data, params))
 
     def unwrap_python_model(self) -> Any:
         """The PythonModel that was saved. InvalidRequest for a library's model."""
@@ -92,9 +94,13 @@ class PyFuncModel:
     def _form(self) -> Any:
         return self.input_example
 
-    def _enforced(
-        self, data: Any, params: Mapping[str, Any] | None
+    def enforced(
+        self, data: Any, params: Mapping[str, Any] | None = None
     ) -> tuple[Any, Mapping[str, Any] | None]:
+        """Data and params as the model's own library takes them: fitted to the signature.
+
+        Raises InvalidRequest as `predict`.
+        """
         from headrace.models.enforcement import enforce_input, enforce_params
 
         signature = self.metadata.signature
