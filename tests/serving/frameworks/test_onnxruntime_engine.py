@@ -106,6 +106,10 @@ class Company:
         while waiting or self._live:
             while waiting and len(self._live) < self._decoder.slots and self._chance.random() < 0.6:
                 self._join(waiting.pop(0))
+            if self._live and self._chance.random() < 0.1:  # someone hangs up, and asks again
+                slot, number = self._live.popitem()
+                self._decoder.leave(slot)
+                waiting.append(number)
             slots = [slot for slot in self._live if self._chance.random() < 0.9]
             self._chance.shuffle(slots)
             if slots:

@@ -16,7 +16,7 @@ _LONG: Final = 8
 _ROOM: Final = 16
 _TOLERANCE: Final = 0.02
 """Of the distance between the greatest and the least logit: sequences are rounded otherwise in
-other company, most with weights of 4 bits (0.0005 of it measured; a mask that is wrong by one: 0.046).
+other company, most with weights of 4 bits (0.0005 measured; 0.046 where a mask is wrong by one).
 """
 
 
@@ -64,7 +64,8 @@ class _Theirs:
 
         self._generator.append_tokens(np.array(tokens, np.int32))
         found: NDArray[np.float32] = np.array(self._generator.get_logits(), np.float32)
-        return found.reshape(-1, found.shape[-1])[-1]
+        last: NDArray[np.float32] = found.reshape(-1, found.shape[-1])[-1]
+        return last
 
 
 def _are_close(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> bool:
