@@ -1,0 +1,213 @@
+"""Requests over an engine that makes one text at a time: each gets its piece in turn."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+
+from headrace.errors import HeadraceError, InvalidRequest
+from headrace.models.flavors.openai_answers import FinishReason
+from headrace.models.flavors.openai_engine import Engine
+from headrace.models.flavors.openai_requests import Sampling
+from headrace.serving.engines.base import (
+    Event,
+    Finished,
+    Generation,
+    GenerationEngine,
+    Piece,
+    Refused,
+    Started,
+)
+
+_log = logging.getLogger("headrace.serving")
+
+
+@dataclass
+class _Turn:
+    """One choice of a request."""
+
+    key: int
+    index: int
+    prompt: str
+    prompt_tokens: int
+    is_chat: bool
+    sampling: Sampling
+    events: Generator[Event, None, None] | None = field(default=None)
+
+
+class Interleaved(GenerationEngine):
+    """See the module. Nothing is gained by asking for several at once, but each is answered right.
+
+    An engine whose randomness is the whole process's must have one place only, because seeds would
+    disturb each other.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        count: Callable[[str, bool], int],
+        *,
+        context_length: int | None = None,
+        slots: int = 1,
+    ) -> None:
+        """`count` says how many tokens a text has, with those that a prompt of plain text begins
+        with where the second is false. `context_length`: how many a prompt and its answer can have.
+        """
+        self.model_name = engine.model_name
+        self.capacity = slots
+        self._engine = engine
+        self._count = count
+        self._context_length = context_length
+        self._new: list[Generation] = []
+        self._waiting: deque[_Turn] = deque()
+        self._active: list[_Turn] = []
+
+    def add(self, generation: Generation) -> None:
+        """See GenerationEngine."""
+        self._new.append(generation)
+
+    def cancel(self, key: int) -> None:
+        """See GenerationEngine."""
+        self._new = [each for each in self._new if each.key != key]
+        self._waiting = deque(each for each in self._waiting if each.key != key)
+        for turn in self._active:
+            if turn.key == key and turn.events is not None:
+                turn.events.close()
+        self._active = [each for each in self._active if each.key != key]
+
+    def step(self) -> list[Event]:
+        """See GenerationEngine. The counts of tokens are those of the text that was made, and of
+        the one that ended it.
+        """
+        events: list[Event] = []
+        new, self._new = self._new, []
+        for generation in new:
+            try:
+                self._waiting.extend(self._turns(generation))
+            except HeadraceError as error:
+                events.append(Refused(generation.key, error.message, error.error_code))
+        while self._waiting and len(self._active) < self.capacity:
+            turn = self._waiting.popleft()
+            turn.events = self._told(turn)
+            self._active.append(turn)
+            if turn.index == 0:
+                events.append(Started(turn.key, turn.prompt_tokens))
+        for turn in list(self._active):
+            if turn in self._active and turn.events is not None:
+                self._take_turn(turn, turn.events, events)
+        return events
+
+    @property
+    def is_idle(self) -> bool:
+        """See GenerationEngine."""
+        return not (self._active or self._waiting or self._new)
+
+    def _turns(self, generation: Generation) -> list[_Turn]:
+        sampling = generation.sampling
+        if sampling.logprobs is not None or sampling.logit_bias:
+            raise InvalidRequest(
+                "This model's engine has neither 'logprobs' nor 'logit_bias'; leave them out."
+            )
+        is_chat = generation.messages is not None
+        if generation.messages is not None:
+            prompt = self._engine.render(generation.messages, generation.tools)
+        elif isinstance(generation.prompt, str):
+            prompt = generation.prompt
+        else:
+            raise InvalidRequest("This model's engine takes prompts of text, not of tokens.")
+        tokens = self._count(prompt, is_chat) if prompt else 0
+        if not tokens:
+            raise InvalidRequest("The prompt is empty; expected at least one token.")
+        if self._context_length is not None and tokens >= self._context_length:
+            raise InvalidRequest(
+                f"The prompt has {tokens} tokens; this model takes {self._context_length} with "
+                "the answer. Shorten it."
+            )
+        return [
+            _Turn(
+                generation.key,
+                index,
+                prompt,
+                tokens,
+                is_chat,
+                replace(
+                    sampling,
+                    n=1,
+                    seed=None if sampling.seed is None else sampling.seed + index,
+                ),
+            )
+            for index in range(sampling.n)
+        ]
+
+    def _take_turn(
+        self, turn: _Turn, told: Generator[Event, None, None], events: list[Event]
+    ) -> None:
+        try:
+            event = next(told)
+        except HeadraceError as error:
+            event = Refused(turn.key, error.message, error.error_code)
+        except Exception as error:  # noqa: BLE001 - one request's failure must not be the others'
+            _log.exception("The model raised at one request.")
+            said = f"The model raised {type(error).__name__}: {error}".partition("\n")[0]
+            event = Refused(turn.key, said, "INTERNAL_ERROR")
+        events.append(event)
+        if isinstance(event, Finished):
+            self._active.remove(turn)
+        elif isinstance(event, Refused):
+            self.cancel(turn.key)
+
+    def _told(self, turn: _Turn) -> Generator[Event, None, None]:
+        """What happens to a choice, piece by piece."""
+        text = ""
+        reason: FinishReason = "stop"
+        tokens: int | None = None
+        with closing(_Pieces(self._engine, turn)) as pieces:
+            for piece in pieces:
+                said = piece if text else piece.lstrip()
+                text += said
+                if said:
+                    yield Piece(turn.key, turn.index, said)
+            reason, tokens = pieces.reason, pieces.tokens
+        if tokens is None and reason == "length":
+            tokens = turn.sampling.max_tokens
+        if tokens is None:
+            tokens = self._count(text, True) + (reason == "stop")
+        yield Finished(turn.key, turn.index, reason, tokens)
+
+
+class _Pieces:
+    """An answer's pieces; then why it ended, and how many tokens it has, where that is known."""
+
+    def __init__(self, engine: Engine, turn: _Turn) -> None:
+        self.reason: FinishReason = "stop"
+        self.tokens: int | None = None
+        self._engine = engine
+        self._turn = turn
+        self._stream: Iterator[str] | None = None
+
+    def __iter__(self) -> Iterator[str]:
+        turn = self._turn
+        try:
+            stream = self._engine.stream(turn.prompt, turn.sampling, is_chat=turn.is_chat)
+            last = next(iter(stream), None)
+        except InvalidRequest:  # it may still answer as a whole
+            made = self._engine.generate(turn.prompt, turn.sampling, is_chat=turn.is_chat)
+            completion = made.completions[0]
+            self.reason, self.tokens = completion.finish_reason, completion.tokens
+            yield completion.text
+            return
+        self._stream = stream
+        for piece in stream:
+            if last is not None:
+                yield last
+            last = piece
+        self.reason = "length" if last == "length" else "stop"
+
+    def close(self) -> None:
+        """Nobody waits for the rest."""
+        close = getattr(self._stream, "close", None)
+        if close is not None:
+            close()
