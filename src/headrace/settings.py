@@ -184,6 +184,11 @@ ARTIFACTS_DESTINATION = Variable(
 )
 HOST = Variable(("HEADRACE_HOST", "MLFLOW_HOST"), "the address the server binds to (127.0.0.1)")
 PORT = Variable(("HEADRACE_PORT", "MLFLOW_PORT"), "the port the server binds to (5000)")
+SERVING_API_KEY = Variable(
+    ("HEADRACE_SERVING_API_KEY",),
+    "the key that callers of a model server must send as `Authorization: Bearer …`",
+    secret=True,
+)
 PUBLIC_URL = Variable(
     ("HEADRACE_PUBLIC_URL",), "the server's address as its clients see it, for URLs that it signs"
 )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -12,7 +13,21 @@ from headrace.cli import output
 from headrace.cli.command import Command
 from headrace.cli.models import models, track
 
+if TYPE_CHECKING:
+    from headrace.models.sources import ModelSource
+
 _DEFAULT_PORT: Final = 5000
+
+
+_SIZES: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
+
+
+def memory_size(text: str) -> int:
+    """Bytes, from a text such as 4GiB or 500MB."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmg]i?)?b?", text.strip().lower())
+    if match is None:
+        raise click.BadParameter(f"'{text}' is no size; expected such as 4GiB or 500MB.")
+    return int(float(match[1]) * _SIZES[match[2] or ""])
 
 
 def _named(text: str) -> tuple[str | None, str]:
@@ -102,26 +117,111 @@ def _listening(command: Callable[..., Any]) -> Callable[..., Any]:
     show_default=True,
     help="Seconds that a prediction may take.",
 )
-def serve(model_uris: Sequence[str], trust: bool, **options: Any) -> None:
+@click.option(
+    "--env-manager",
+    type=click.Choice(["auto", "uv", "virtualenv", "local"]),
+    default="auto",
+    show_default=True,
+    help="uv makes an environment of what the model needs (virtualenv, MLflow's word, does the "
+    "same); local takes the packages that are installed here; auto does so where they are what the "
+    "model asks for.",
+)
+@click.option(
+    "--shadow",
+    "shadow_uris",
+    metavar="[NAME=]URI",
+    multiple=True,
+    help="A version that gets a copy of the traffic and answers nobody. May be repeated.",
+)
+@click.option(
+    "--max-batch",
+    type=click.IntRange(1, 65_536),
+    metavar="COUNT",
+    default=64,
+    show_default=True,
+    help="Requests that are predicted together at most; 1 turns batching off.",
+)
+@click.option(
+    "--max-queue",
+    type=click.IntRange(1, 1_000_000),
+    metavar="COUNT",
+    default=1000,
+    show_default=True,
+    help="Requests of a model that may wait; further ones are answered 429.",
+)
+@click.option(
+    "--memory-limit",
+    type=memory_size,
+    metavar="SIZE",
+    help="What a worker may hold, such as 4GiB; one that holds more is replaced.",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "transformers", "onnxruntime", "plain", "vllm"]),
+    default="auto",
+    show_default=True,
+    help="What makes text, for language models.",
+)
+@click.option(
+    "--slots",
+    type=click.IntRange(1, 4096),
+    metavar="COUNT",
+    default=16,
+    show_default=True,
+    help="Answers that a language model makes at the same time.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 1024),
+    metavar="COUNT",
+    help="Threads that a worker calculates with.  [default: as its libraries choose]",
+)
+@click.option("--debug", is_flag=True, help="Send the traceback of a model's failure to callers.")
+def serve(
+    model_uris: Sequence[str],
+    shadow_uris: Sequence[str],
+    trust: bool,
+    env_manager: str,
+    **options: Any,
+) -> None:
     """Serve models until Ctrl-C.
 
-    Answers MLflow's scoring protocol at /invocations.
+    One server answers MLflow's scoring protocol (/invocations), the Open Inference Protocol
+    (/v2/…) and, for language models, OpenAI's API (/v1/…); /docs shows all of it. A model that is
+    named by an alias is replaced without a dropped request when the alias moves.
     """
-    from headrace.client.model_source import UriSource, default_name
+    from headrace import settings as variables
+    from headrace.serving.loading import VersionLoader
+    from headrace.serving.run import Serving
     from headrace.serving.run import serve as run
     from headrace.serving.settings import ServingSettings
 
-    named = [_named(text) for text in model_uris]
-    sources = {name or default_name(uri): UriSource(uri) for name, uri in named}
+    sources = _sources(model_uris)
+    shadows = _sources(shadow_uris, only=next(iter(sources)) if len(sources) == 1 else None)
+    settings = ServingSettings(**options, api_key=variables.SERVING_API_KEY.get())
+    loader = VersionLoader(
+        settings,
+        "uv" if env_manager == "virtualenv" else env_manager,  # type: ignore[arg-type]  # click checked it
+        trust,
+    )
+    run(Serving(sources, shadows), loader, announce)
+
+
+def _sources(texts: Sequence[str], only: str | None = None) -> dict[str, ModelSource]:
+    """Models by the names they are served under; `only` is the name where there is one."""
+    from headrace.client.model_source import UriSource, default_name
+
+    named = [_named(text) for text in texts]
+    sources: dict[str, ModelSource] = {}
+    for name, uri in named:
+        sources[name or only or default_name(uri)] = UriSource(uri)
     if len(sources) < len(named):
         raise click.UsageError("Two models have the same name; give them names: -m NAME=URI.")
-    run(sources, ServingSettings(**options), announce, trust=trust)
+    return sources
 
 
 def announce(address: str) -> None:
     """Say where the server is, and how to use it."""
     output.note(f"Headrace serves {address}")
-    output.note("Ask it, and stop it with Ctrl-C:")
-    output.note(
-        f"  curl {address}/invocations -H 'Content-Type: application/json' -d @request.json"
-    )
+    output.note(f"  {address}/docs shows what it answers, and lets you try it")
+    output.note("Stop it with Ctrl-C.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping, Sequence
 from typing import Any
 
 from starlette.requests import ClientDisconnect
@@ -14,20 +14,21 @@ from headrace.errors import Unauthenticated
 from headrace.http.answers import SAFE_HEADERS, method_not_allowed, not_served
 from headrace.http.guard import HostGuard
 from headrace.serving.invocations import Invocations, error_reply
-from headrace.serving.recording import Recorder
 from headrace.serving.requests import Receive, Reply, Request, Route, Scope, Shape
+from headrace.serving.rollout import Rollout
 from headrace.serving.served import ServedModels
 from headrace.serving.settings import ServingSettings
+from headrace.serving.status import Status
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 def create_app(
-    models: ServedModels, settings: ServingSettings, recorder: Recorder | None = None
+    models: ServedModels, settings: ServingSettings, rollouts: Sequence[Rollout] = ()
 ) -> ScoringApp:
     """The application that answers for these models, in all formats."""
-    del recorder
-    return ScoringApp(Invocations(models).routes(), settings)
+    formats = (Invocations(models), Status(models, rollouts))
+    return ScoringApp([route for each in formats for route in each.routes()], settings)
 
 
 class ScoringApp:

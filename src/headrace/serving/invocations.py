@@ -1,4 +1,4 @@
-"""MLflow's scoring protocol: `/invocations`, `/ping`, `/health`, `/version`."""
+"""MLflow's scoring protocol: `/invocations`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from headrace.http.answers import error_answer
 from headrace.serving.requests import Reply, Request, Route
 from headrace.serving.served import ServedModels
 from headrace.serving.worker.calls import Call
-from headrace.version import MLFLOW_VERSION
 
 CONTENT_TYPES: Final = ("application/json", "text/csv", "application/vnd.apache.parquet")
 
@@ -39,9 +38,6 @@ class Invocations:
         return [
             Route("POST", "/invocations", self.invoke, error_reply),
             Route("POST", "/models/{model}/invocations", self.invoke, error_reply),
-            Route("GET", "/ping", self.ping, error_reply, is_open=True),
-            Route("GET", "/health", self.ping, error_reply, is_open=True),
-            Route("GET", "/version", self.version, error_reply, is_open=True),
         ]
 
     async def invoke(self, request: Request) -> Reply:
@@ -51,14 +47,6 @@ class Invocations:
         content_type = _content_type(request)
         answered = await model.predict(Call("invocations", await request.body(), content_type))
         return Reply(answered.body, content_type=answered.content_type, headers=answered.headers)
-
-    async def ping(self, _request: Request) -> Reply:
-        """200 while models can answer."""
-        return Reply(b"\n")
-
-    async def version(self, _request: Request) -> Reply:
-        """The version of MLflow whose protocol this is."""
-        return Reply(MLFLOW_VERSION.encode(), content_type="text/plain; charset=utf-8")
 
 
 def _content_type(request: Request) -> str:

@@ -12,7 +12,7 @@ import itertools
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +40,16 @@ class _Stream:
     head: dict[str, Any]
     events: asyncio.Queue[Event] = field(default_factory=asyncio.Queue)
     worker: WorkerProcess | None = None
+
+
+@dataclass(frozen=True)
+class PoolStatus:
+    """How a pool is, for pages about health."""
+
+    alive: int
+    """Workers that can answer."""
+    queued: int
+    under_way: int
 
 
 class Pool:
@@ -96,7 +106,7 @@ class Pool:
                 f"The prediction took longer than {self._settings.timeout:g} seconds."
             ) from None
 
-    async def generate(self, head: dict[str, Any]) -> AsyncIterator[Event]:
+    async def generate(self, head: dict[str, Any]) -> AsyncGenerator[Event, None]:
         """What becomes of a request for text; the caller closes the iterator to cancel it.
 
         `head` holds `sampling`, and `messages` with `tools`, or `prompt`. Raises as `predict`.
@@ -124,6 +134,10 @@ class Pool:
             else:
                 stream.worker.cancel(key)
             self._note_idle()
+
+    def status(self) -> PoolStatus:
+        """How the pool is now."""
+        return PoolStatus(len(self._workers), len(self._queue), self._under_way)
 
     async def close(self) -> None:
         """End all workers; what is under way fails."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
-import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from dataclasses import dataclass, field
+from functools import partial
 
-from headrace.errors import InvalidRequest
+from headrace.errors import InvalidModel, InvalidRequest
 from headrace.http.listening import (
     OnStarted,
     Server,
@@ -17,68 +18,103 @@ from headrace.http.listening import (
     listen,
     uvicorn_config,
 )
-from headrace.models.handover import hand_over
 from headrace.models.sources import ModelSource
 from headrace.serving.app import create_app
-from headrace.serving.pool import Pool
-from headrace.serving.served import ServedModel, ServedModels, ServedVersion
+from headrace.serving.loading import VersionLoader
+from headrace.serving.recording import Recorder
+from headrace.serving.rollout import Rollout
+from headrace.serving.served import ServedModel, ServedModels
+from headrace.serving.served_version import ServedVersion
 from headrace.serving.settings import ServingSettings
-from headrace.serving.worker_process import WorkerSpec
+from headrace.serving.shadow import Shadow
+
+log = logging.getLogger("headrace.serving")
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What is served: the models by name, and those of them that have a shadow."""
+
+    sources: Mapping[str, ModelSource]
+    shadows: Mapping[str, ModelSource] = field(default_factory=dict)
+    """By the name of the model whose traffic they get a copy of."""
 
 
 def serve(
-    sources: Mapping[str, ModelSource],
-    settings: ServingSettings,
+    what: Serving,
+    loader: VersionLoader,
     on_started: OnStarted | None = None,
-    *,
-    trust: bool = False,
+    recorder: Recorder | None = None,
 ) -> None:
-    """Serve the models of these names until SIGTERM or SIGINT, then finish what is under way.
+    """Serve models until SIGTERM or SIGINT, then finish what is under way.
 
     Raises InvalidRequest for settings that do not go together, an address that cannot be bound and
     a model that cannot be loaded; NotFound; NotTrusted.
     """
+    settings = loader.settings
     refuse_to_serve_everybody(settings)
+    if strangers := set(what.shadows) - set(what.sources):
+        raise InvalidRequest(
+            f"There is no model '{min(strangers)}' to shadow; there are: {', '.join(what.sources)}."
+        )
     configure_logging()
     with listen(settings) as listener, asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(listener, sources, settings, on_started, trust))
+        runner.run(_serve(listener, what, loader, on_started, recorder))
 
 
 async def _serve(
     listener: socket.socket,
-    sources: Mapping[str, ModelSource],
-    settings: ServingSettings,
+    what: Serving,
+    loader: VersionLoader,
     on_started: OnStarted | None,
-    trust: bool,
+    recorder: Recorder | None,
 ) -> None:
+    settings = loader.settings
+    rollouts: list[Rollout] = []
     models: dict[str, ServedModel] = {}
     try:
-        for name, source in sources.items():
-            models[name] = ServedModel(name, await _load(name, source, settings, trust))
-        app = create_app(ServedModels(models), settings)
+        for name, source in what.sources.items():
+            model = ServedModel(name, await _first(name, source, loader), recorder)
+            models[name] = model
+            rollouts.append(Rollout(model, source, loader))
+        for name, source in what.shadows.items():
+            shadow = Shadow(name, await _first(name, source, loader), recorder)
+            models[name].shadow = shadow
+            rollouts.append(Rollout(shadow, source, loader))
+        app = create_app(ServedModels(models), settings, rollouts)
         address = address_of(listener, settings)
         server = Server(
             uvicorn_config(app, settings), lambda: on_started(address) if on_started else None
         )
+        moving = [each for each in rollouts if each.source.can_move]
+        pause = partial(asyncio.sleep, settings.poll_interval)
+        following = [asyncio.create_task(rollout.follow(pause)) for rollout in moving]
         try:
             await server.serve(sockets=[listener])
         finally:
             server.watchdog.cancel()
+            for task in following:
+                task.cancel()
     finally:
-        for model in models.values():
-            await model.current.pool.close()
+        for rollout in rollouts:
+            await rollout.close()
+            await rollout.model.current.pool.close()
 
 
-async def _load(
-    name: str, source: ModelSource, settings: ServingSettings, trust: bool
-) -> ServedVersion:
+async def _first(name: str, source: ModelSource, loader: VersionLoader) -> ServedVersion:
+    """The version that a server starts with. One that fails its example answers nevertheless:
+    there is none to go on with.
+    """
     version = await asyncio.to_thread(source.current)
-    folder = await asyncio.to_thread(source.fetch, version)
-    handed = await asyncio.to_thread(hand_over, folder, trust=trust)
-    engine = {"name": settings.engine, "slots": settings.slots, "threads": settings.threads}
-    pool = Pool(name, WorkerSpec(Path(sys.executable), handed, engine=engine), settings)
-    await pool.start()
-    return ServedVersion(version, handed, pool)
+    loaded = await loader.load(name, source, version)
+    try:
+        await loader.check(loaded, source)
+    except InvalidModel as error:
+        log.warning("%s", error.message)
+    except BaseException:
+        await loaded.pool.close()
+        raise
+    return loaded
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -2,48 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import Any
 
-from headrace.errors import InvalidRequest, NotFound
-from headrace.models.sources import Version
+from headrace.errors import HeadraceError, InvalidRequest, NotFound
 from headrace.serving.calls import Event
-from headrace.serving.pool import Pool
+from headrace.serving.recording import Recorder, Recording
+from headrace.serving.served_version import ServedVersion
+from headrace.serving.shadow import Shadow
 from headrace.serving.worker.answers import Answered
 from headrace.serving.worker.calls import Call
-
-
-class ServedVersion:
-    """A version that is loaded: what its `MLmodel` says, and the pool that answers."""
-
-    def __init__(self, version: Version, handed: Mapping[str, Any], pool: Pool) -> None:
-        self.version = version
-        self.description: dict[str, Any] = dict(handed["model"])
-        """What its `MLmodel` says, parsed."""
-        self.pool = pool
-
-    @property
-    def task(self) -> str | None:
-        """The task in OpenAI's shape that it answers for."""
-        metadata = self.description.get("metadata")
-        task = metadata.get("task") if isinstance(metadata, Mapping) else None
-        return task if isinstance(task, str) else None
 
 
 class ServedModel:
     """A model under the name that callers use; which version answers may change at any time."""
 
-    def __init__(self, name: str, current: ServedVersion) -> None:
+    def __init__(
+        self,
+        name: str,
+        current: ServedVersion,
+        recorder: Recorder | None = None,
+        shadow: Shadow | None = None,
+    ) -> None:
         self.name = name
         self.current = current
+        self.shadow = shadow
+        self._recorder = recorder
 
     async def predict(self, call: Call) -> Answered:
-        """See Pool."""
-        return await self.current.pool.predict(call)
+        """See Pool. What the shadow makes of it, nobody waits for."""
+        current = self.current
+        if self._recorder is None:
+            answered = await current.pool.predict(call)
+        else:
+            exchange = Recording(self._recorder, self.name, current.version.label).begin(call)
+            try:
+                answered = await current.pool.predict(call)
+            except HeadraceError as error:
+                exchange.end(b"", error.message)
+                raise
+            exchange.end(answered.body)
+        if self.shadow is not None:
+            self.shadow.predict(call, answered)
+        return answered
 
-    def generate(self, head: dict[str, Any]) -> AsyncIterator[Event]:
+    def generate(self, head: dict[str, Any]) -> AsyncGenerator[Event, None]:
         """See Pool."""
-        return self.current.pool.generate(head)
+        current = self.current
+        if self.shadow is not None:
+            self.shadow.generate(head)
+        events = current.pool.generate(head)
+        if self._recorder is None:
+            return events
+        return Recording(self._recorder, self.name, current.version.label).events(events, head)
 
 
 class ServedModels:
@@ -52,7 +63,7 @@ class ServedModels:
     def __init__(self, models: Mapping[str, ServedModel]) -> None:
         self._models = dict(models)
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[ServedModel]:
         return iter(self._models.values())
 
     def named(self, name: str) -> ServedModel:

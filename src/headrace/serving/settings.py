@@ -31,6 +31,8 @@ class ServingSettings(ListenSettings):
     """Answers that a language model makes at the same time."""
     threads: int | None = None
     """Threads that a worker calculates with; None leaves it to the libraries."""
+    poll_interval: float = 2.0
+    """Seconds between two looks at which version an alias names."""
     api_key: str | None = None
     """What callers must send as `Authorization: Bearer …`; None asks nobody."""
     debug: bool = False
@@ -47,6 +49,6 @@ class ServingSettings(ListenSettings):
             value = getattr(self, name)
             if not least <= value <= most:
                 raise InvalidRequest(f"'{name}' is {value}; expected {least} to {most}.")
-        for name in ("timeout", "load_timeout"):
+        for name in ("timeout", "load_timeout", "poll_interval"):
             if not getattr(self, name) > 0:
                 raise InvalidRequest(f"'{name}' must be more than 0 seconds.")

@@ -1,0 +1,89 @@
+"""From a version to workers that answer for it: fetched, checked, its environment made, loaded."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from headrace.errors import HeadraceError, InvalidModel
+from headrace.models.environment.here import unmet_here
+from headrace.models.environment.prepare import prepare
+from headrace.models.handover import hand_over, take_over
+from headrace.models.sources import ModelSource, Version
+from headrace.serving.pool import Pool
+from headrace.serving.served_version import ServedVersion
+from headrace.serving.settings import ServingSettings
+from headrace.serving.worker.calls import Call
+from headrace.serving.worker_process import WorkerSpec
+
+log = logging.getLogger("headrace.serving")
+
+EnvManager = Literal["auto", "uv", "local"]
+
+
+@dataclass(frozen=True)
+class VersionLoader:
+    """Loads versions, all in the same way."""
+
+    settings: ServingSettings
+    env_manager: EnvManager = "auto"
+    """`uv` makes an environment of what the model needs, `local` takes what is installed here;
+    `auto` does so where that is what the model asks for, and else makes one."""
+    trust: bool = False
+    """The user's word that these models may run code."""
+    config: Mapping[str, Any] | None = None
+    """Goes over the models' own configuration."""
+
+    async def load(self, name: str, source: ModelSource, version: Version) -> ServedVersion:
+        """Workers that have loaded `version`, to be closed by the caller.
+
+        Raises NotFound, Unavailable; NotTrusted, InvalidModel and InvalidRequest where it cannot
+        be loaded, with the reason.
+        """
+        folder = await asyncio.to_thread(source.fetch, version)
+        handed = await asyncio.to_thread(hand_over, folder, trust=self.trust)
+        python = await asyncio.to_thread(self._python, folder)
+        chosen = self.settings
+        engine = {"name": chosen.engine, "slots": chosen.slots, "threads": chosen.threads}
+        config = dict(self.config) if self.config else None
+        spec = WorkerSpec(python, handed, config, engine)
+        pool = Pool(f"{name} (version {version.label})", spec, chosen)
+        await pool.start()
+        return ServedVersion(version, handed["model"], pool)
+
+    async def check(self, loaded: ServedVersion, source: ModelSource) -> None:
+        """Raise InvalidModel unless the model predicts for the example it was saved with; one
+        without an example passes.
+        """
+        body = await asyncio.to_thread(self._example, source, loaded.version)
+        if body is None:
+            return
+        try:
+            await loaded.pool.predict(Call("invocations", body))
+        except HeadraceError as error:
+            raise InvalidModel(
+                f"{loaded.version.uri} does not predict for its own input example: {error.message}"
+            ) from error
+
+    def _example(self, source: ModelSource, version: Version) -> bytes | None:
+        folder, model = take_over(hand_over(source.fetch(version), trust=self.trust))
+        name = (model.saved_input_example_info or {}).get("serving_input_path")
+        return folder.read(str(name)) if name else None
+
+    def _python(self, folder: Path) -> Path:
+        if self.env_manager == "local":
+            return Path(sys.executable)
+        if self.env_manager == "auto":
+            unmet = unmet_here(folder)
+            if not unmet:
+                return Path(sys.executable)
+            log.info(
+                "the model gets an environment of its own, because here is not: %s",
+                ", ".join(unmet[:5]),
+            )
+        return prepare(folder, trust=self.trust, bare=True).python

@@ -1,0 +1,26 @@
+"""A version of a model that is loaded and answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from headrace.models.sources import Version
+from headrace.serving.pool import Pool
+
+
+class ServedVersion:
+    """A version that is loaded: what its `MLmodel` says, and the pool that answers."""
+
+    def __init__(self, version: Version, description: Mapping[str, Any], pool: Pool) -> None:
+        self.version = version
+        self.description = description
+        """What its `MLmodel` says, parsed."""
+        self.pool = pool
+
+    @property
+    def task(self) -> str | None:
+        """The task in OpenAI's shape that it answers for."""
+        metadata = self.description.get("metadata")
+        task = metadata.get("task") if isinstance(metadata, Mapping) else None
+        return task if isinstance(task, str) else None

@@ -1,0 +1,108 @@
+"""A version that gets a copy of the traffic and answers nobody.
+
+It may be slow, wrong or dead: callers never notice. What it cannot keep up with is dropped, and
+counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Final
+
+from headrace.errors import HeadraceError
+from headrace.serving.calls import ModelFailed
+from headrace.serving.engines.base import Finished, Refused
+from headrace.serving.recording import Recorder, Recording
+from headrace.serving.served_version import ServedVersion
+from headrace.serving.worker.answers import Answered
+from headrace.serving.worker.calls import Call
+
+_MOST_UNDER_WAY: Final = 256
+
+
+@dataclass
+class ShadowCounts:
+    """What has become of the copies."""
+
+    answered: int = 0
+    same: int = 0
+    """Predictions that were, byte for byte, what the caller was given."""
+    failed: int = 0
+    dropped: int = 0
+    """Copies that came while too many were under way."""
+
+
+class Shadow:
+    """See the module. Belongs to the event loop."""
+
+    def __init__(self, name: str, current: ServedVersion, recorder: Recorder | None = None) -> None:
+        self.name = name
+        self.current = current
+        self.counts = ShadowCounts()
+        self._recorder = recorder
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    def predict(self, call: Call, answered: Answered) -> None:
+        """Predict for a copy of a call that `answered` was the answer to."""
+        self._run(self._predict, call, answered)
+
+    def generate(self, head: dict[str, Any]) -> None:
+        """Make text for a copy of a request."""
+        self._run(self._generate, head)
+
+    def _run(self, work: Any, *arguments: Any) -> None:
+        if len(self._under_way) >= _MOST_UNDER_WAY:
+            self.counts.dropped += 1
+            return
+        job: Coroutine[Any, Any, None] = work(*arguments)
+        task = asyncio.get_running_loop().create_task(job)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def _predict(self, call: Call, answered: Answered) -> None:
+        recording = self._recording()
+        exchange = recording.begin(call) if recording else None
+        body, failure = b"", None
+        try:
+            body = (await self.current.pool.predict(call)).body
+        except HeadraceError as error:
+            failure = error.message
+        self.counts.same += failure is None and body == answered.body
+        self._count(failure)
+        if exchange is not None:
+            exchange.end(body, failure)
+
+    async def _generate(self, head: dict[str, Any]) -> None:
+        events = self.current.pool.generate(head)
+        recording = self._recording()
+        if recording is not None:
+            events = recording.events(events, head)
+        failure: str | None = None
+        open_choices = head["sampling"]["n"]
+        try:
+            async with aclosing(events):
+                async for event in events:
+                    if isinstance(event, Refused | ModelFailed):
+                        failure = event.message
+                        break
+                    open_choices -= isinstance(event, Finished)
+                    if not open_choices:
+                        break
+        except HeadraceError as error:
+            failure = error.message
+        self._count(failure)
+
+    def _recording(self) -> Recording | None:
+        if self._recorder is None:
+            return None
+        label = self.current.version.label
+        return Recording(self._recorder, self.name, label, is_shadow=True)
+
+    def _count(self, failure: str | None) -> None:
+        if failure is None:
+            self.counts.answered += 1
+        else:
+            self.counts.failed += 1
