@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from headrace.errors import HeadraceError, InvalidModel
 from headrace.models.environment.here import unmet_here
@@ -23,6 +24,7 @@ from headrace.serving.worker_process import WorkerSpec
 
 log = logging.getLogger("headrace.serving")
 
+_MAX_EXAMPLE: Final = 16 << 20
 EnvManager = Literal["auto", "uv", "local"]
 
 
@@ -47,6 +49,7 @@ class VersionLoader:
         """
         folder = await asyncio.to_thread(source.fetch, version)
         handed = await asyncio.to_thread(hand_over, folder, trust=self.trust)
+        example = await asyncio.to_thread(_example, handed)
         python = await asyncio.to_thread(self._python, folder)
         chosen = self.settings
         engine = {"name": chosen.engine, "slots": chosen.slots, "threads": chosen.threads}
@@ -54,26 +57,20 @@ class VersionLoader:
         spec = WorkerSpec(python, handed, config, engine)
         pool = Pool(f"{name} (version {version.label})", spec, chosen)
         await pool.start()
-        return ServedVersion(version, handed["model"], pool)
+        return ServedVersion(version, handed["model"], pool, example)
 
-    async def check(self, loaded: ServedVersion, source: ModelSource) -> None:
+    async def check(self, loaded: ServedVersion) -> None:
         """Raise InvalidModel unless the model predicts for the example it was saved with; one
         without an example passes.
         """
-        body = await asyncio.to_thread(self._example, source, loaded.version)
-        if body is None:
+        if loaded.example is None:
             return
         try:
-            await loaded.pool.predict(Call("invocations", body))
+            await loaded.pool.predict(Call("invocations", loaded.example))
         except HeadraceError as error:
             raise InvalidModel(
                 f"{loaded.version.uri} does not predict for its own input example: {error.message}"
             ) from error
-
-    def _example(self, source: ModelSource, version: Version) -> bytes | None:
-        folder, model = take_over(hand_over(source.fetch(version), trust=self.trust))
-        name = (model.saved_input_example_info or {}).get("serving_input_path")
-        return folder.read(str(name)) if name else None
 
     def _python(self, folder: Path) -> Path:
         if self.env_manager == "local":
@@ -87,3 +84,16 @@ class VersionLoader:
                 ", ".join(unmet[:5]),
             )
         return prepare(folder, trust=self.trust, bare=True).python
+
+
+def _example(handed: Mapping[str, Any]) -> bytes | None:
+    folder, model = take_over(handed)
+    name = (model.saved_input_example_info or {}).get("serving_input_path")
+    if name is None:
+        return None
+    body = folder.read(str(name), _MAX_EXAMPLE)
+    try:
+        json.loads(body)
+    except ValueError as error:
+        raise InvalidModel(f"{name} of the model is no JSON: {error}.") from None
+    return body

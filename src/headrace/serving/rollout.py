@@ -99,7 +99,7 @@ class Rollout:
         try:
             loaded = await self._loader.load(self.model.name, self.source, wanted)
             try:
-                await self._loader.check(loaded, self.source)
+                await self._loader.check(loaded)
             except BaseException:
                 await loaded.pool.close()
                 raise

@@ -108,7 +108,7 @@ async def _first(name: str, source: ModelSource, loader: VersionLoader) -> Serve
     version = await asyncio.to_thread(source.current)
     loaded = await loader.load(name, source, version)
     try:
-        await loader.check(loaded, source)
+        await loader.check(loaded)
     except InvalidModel as error:
         log.warning("%s", error.message)
     except BaseException:

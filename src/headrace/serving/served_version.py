@@ -12,11 +12,19 @@ from headrace.serving.pool import Pool
 class ServedVersion:
     """A version that is loaded: what its `MLmodel` says, and the pool that answers."""
 
-    def __init__(self, version: Version, description: Mapping[str, Any], pool: Pool) -> None:
+    def __init__(
+        self,
+        version: Version,
+        description: Mapping[str, Any],
+        pool: Pool,
+        example: bytes | None = None,
+    ) -> None:
         self.version = version
         self.description = description
         """What its `MLmodel` says, parsed."""
         self.pool = pool
+        self.example = example
+        """The request, in JSON, that the model's input example makes; None without one."""
 
     @property
     def task(self) -> str | None:

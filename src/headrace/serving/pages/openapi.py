@@ -1,0 +1,158 @@
+"""The OpenAPI 3.1 document of a scoring server, made from the signatures of its models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+from headrace.serving.invocations import CONTENT_TYPES
+from headrace.serving.pages.schemas import Json, request_schema
+from headrace.serving.served import ServedModel
+from headrace.version import VERSION
+
+_JSON: Final = "application/json"
+_ERRORS: Final = {
+    "400": "The request does not fit the model, or the model could not predict for it.",
+    "413": "The body is too large.",
+    "415": "The body is of a kind that is not read here.",
+    "429": "Too many requests wait; Retry-After says when to try again.",
+    "504": "The prediction took too long.",
+}
+_CHAT: Final = "llm/v1/chat"
+_TEXT_ROUTES: Final = {
+    _CHAT: ("/v1/chat/completions", "Answer a conversation", "messages", {"type": "array"}),
+    "llm/v1/completions": ("/v1/completions", "Go on from a text", "prompt", {"type": "string"}),
+    "llm/v1/embeddings": ("/v1/embeddings", "Embed texts", "input", {}),
+}
+
+
+def openapi_document(models: Sequence[ServedModel], asks_for_key: bool) -> Json:
+    """The document for these models as they are now."""
+    paths: dict[str, Json] = {}
+    for model in models:
+        operation = _invocation(model)
+        if len(models) == 1:
+            paths["/invocations"] = {"post": operation}
+        paths[f"/models/{model.name}/invocations"] = {
+            "post": {**operation, "operationId": f"invoke-{model.name}"}
+        }
+        paths |= _inference(model.name)
+        if model.current.task in _TEXT_ROUTES:
+            path, route = _text(model.current.task, [each.name for each in models])
+            paths[path] = route
+    paths |= _about_the_server()
+    document: Json = {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Headrace model server",
+            "version": VERSION,
+            "description": "Models behind MLflow's scoring protocol, the Open Inference Protocol "
+            "and, for language models, OpenAI's API.",
+        },
+        "paths": paths,
+        "components": {"schemas": {"Error": _ERROR}},
+    }
+    if asks_for_key:
+        document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        document["security"] = [{"key": []}]
+    return document
+
+
+_ERROR: Final[Json] = {
+    "type": "object",
+    "properties": {"error_code": {"type": "string"}, "message": {"type": "string"}},
+    "required": ["error_code", "message"],
+}
+
+
+def _invocation(model: ServedModel) -> Json:
+    current = model.current
+    body: Json = {"schema": request_schema(current.description)}
+    if current.example is not None:
+        body["example"] = json.loads(current.example)
+    others = {
+        kind: {"schema": {"type": "string", "format": "binary"}} for kind in CONTENT_TYPES[1:]
+    }
+    return {
+        "operationId": "invoke",
+        "summary": f"Predict with {model.name}, version {current.version.label}",
+        "tags": [model.name],
+        "requestBody": {"required": True, "content": {_JSON: body, **others}},
+        "responses": {
+            "200": _answer({"type": "object", "properties": {"predictions": {}}}, "Predictions."),
+            **_errors(),
+        },
+    }
+
+
+def _inference(name: str) -> dict[str, Json]:
+    """The Open Inference Protocol, version 2."""
+    root = f"/v2/models/{name}"
+    anything: Json = {"type": "object"}
+    infer = {
+        "operationId": f"infer-{name}",
+        "summary": f"Predict with {name}, tensors in and out",
+        "tags": [name],
+        "requestBody": {
+            "required": True,
+            "content": {_JSON: {"schema": {"type": "object", "required": ["inputs"]}}},
+        },
+        "responses": {"200": _answer(anything, "Tensors."), **_errors()},
+    }
+    return {
+        root: {"get": _read(f"metadata-{name}", f"Inputs and outputs of {name}", anything)},
+        f"{root}/ready": {"get": _read(f"ready-{name}", f"Whether {name} can answer", {})},
+        f"{root}/infer": {"post": infer},
+    }
+
+
+def _text(task: str, names: Sequence[str]) -> tuple[str, Json]:
+    path, summary, field, kind = _TEXT_ROUTES[task]
+    properties: dict[str, Any] = {"model": {"enum": list(names)}, field: kind}
+    if task != "llm/v1/embeddings":
+        properties["stream"] = {"type": "boolean"}
+        properties["max_tokens"] = {"type": "integer", "minimum": 1}
+        properties["temperature"] = {"type": "number", "minimum": 0}
+    schema = {"type": "object", "properties": properties, "required": ["model", field]}
+    route = {
+        "operationId": path.removeprefix("/v1/").replace("/", "-"),
+        "summary": summary,
+        "tags": ["OpenAI's API"],
+        "requestBody": {"required": True, "content": {_JSON: {"schema": schema}}},
+        "responses": {"200": _answer({"type": "object"}, "As OpenAI's API answers."), **_errors()},
+    }
+    return path, {"post": route}
+
+
+def _about_the_server() -> dict[str, Json]:
+    anything: Json = {"type": "object"}
+    return {
+        "/ping": {"get": _read("ping", "Whether the models can answer", None)},
+        "/health": {"get": _read("health", "Whether the models can answer", None)},
+        "/version": {"get": _read("version", "The version of MLflow's protocol", None)},
+        "/models": {"get": _read("models", "Which versions answer, and how they are", anything)},
+        "/v2": {"get": _read("server-metadata", "The server, as the protocol has it", anything)},
+        "/v2/health/live": {"get": _read("live", "Whether the server runs", {})},
+        "/v2/health/ready": {"get": _read("ready", "Whether the models can answer", {})},
+    }
+
+
+def _read(name: str, summary: str, schema: Json | None) -> Json:
+    kind = "text/plain" if schema is None else _JSON
+    answer = {"description": summary + ".", "content": {kind: {"schema": schema or {}}}}
+    return {
+        "operationId": name,
+        "summary": summary,
+        "tags": ["server"],
+        "responses": {"200": answer},
+    }
+
+
+def _answer(schema: Json, description: str) -> Json:
+    return {"description": description, "content": {_JSON: {"schema": schema}}}
+
+
+def _errors() -> Json:
+    error = {_JSON: {"schema": {"$ref": "#/components/schemas/Error"}}}
+    return {status: {"description": text, "content": error} for status, text in _ERRORS.items()}
