@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -14,10 +16,13 @@ import pytest
 
 from headrace.errors import InvalidRequest
 from headrace.models.flavors.onnxruntime_genai_engine import GenAIModel
+from headrace.models.flavors.openai_requests import Sampling
 from headrace.serving.engines import onnxruntime_session
 from headrace.serving.engines.base import GenerationEngine
 from headrace.serving.engines.genai_check import agrees
 from headrace.serving.engines.genai_description import config_of, described
+from headrace.serving.engines.genai_engine import genai_engine
+from headrace.serving.engines.interleaved import Interleaved
 from headrace.serving.engines.loop import ContinuousLoop
 from headrace.serving.engines.onnxruntime_decoder import OnnxRuntimeDecoder
 from headrace.serving.engines.onnxruntime_session import CachedSession
@@ -70,6 +75,21 @@ class TestContinuousLoop(GenerationEngineContract):
     @pytest.fixture
     def engine(self, model: GenAIModel) -> GenerationEngine:
         return ContinuousLoop(decoder_of(model, 4))
+
+    @pytest.fixture
+    def known(self) -> Mapping[str, str]:
+        return ANSWERS
+
+
+class TestTakingTurns(GenerationEngineContract):
+    """The same, where requests take turns between ONNX Runtime GenAI's own generators."""
+
+    @pytest.fixture
+    def engine(self, model: GenAIModel) -> GenerationEngine:
+        # An option that the loop does not follow, and that changes nothing.
+        engine = genai_engine(model.with_options({"min_length": 1, "do_sample": False}), slots=3)
+        assert isinstance(engine, Interleaved)
+        return engine
 
     @pytest.fixture
     def known(self) -> Mapping[str, str]:
@@ -232,3 +252,123 @@ def test_characters_come_whole(model: GenAIModel) -> None:
     assert "".join(pieces) == "é 日本 ok"
     assert "\ufffd" not in "".join(pieces)
     assert decoder.token_text(decoder.encode("o", is_rendered=True)[0]) == "o"
+
+
+def test_a_sequence_that_paused_leaves_nothing_behind(model: GenAIModel) -> None:
+    decoder = decoder_of(model, 2)
+    prompt = list(range(20, 30))
+    expected = decoder.prefill(0, prompt, 0).copy()
+    decoder.prefill(0, list(range(10, 60)), 0)
+    decoder.prefill(1, prompt, 0)
+    decoder.step([1], [7])  # and the first rides along
+    decoder.leave(0)
+    decoder.prefill(0, prompt, 0)
+    assert np.array_equal(decoder.prefill(0, prompt, 0), expected)
+    assert np.array_equal(decoder.prefill(0, prompt[4:], 4).argmax(), expected.argmax())
+
+
+def test_the_models_options_hold_where_a_request_says_nothing(model: GenAIModel) -> None:
+    question, answer = next(iter(ANSWERS.items()))
+    silent = Sampling()
+
+    def told(options: dict[str, Any], sampling: Sampling = silent) -> tuple[str, str, int]:
+        engine = genai_engine(model.with_options(options), slots=2)
+        assert isinstance(engine, ContinuousLoop)
+        return told_of(engine, [asked(1, question, sampling)])[1].answer()
+
+    assert told({})[:2] == (answer, "stop")  # do_sample is false in genai_config.json
+    assert told({"max_new_tokens": 2})[1:] == ("length", 2)
+    assert told({"stop": [" is"]})[0] == answer[: answer.index(" is")]
+    assert told({"max_new_tokens": 2}, Sampling(max_tokens=100))[:2] == (answer, "stop")
+    drawn = {"do_sample": True, "temperature": 3.0, "top_k": 0, "seed": 3, "max_new_tokens": 12}
+    assert told(drawn) == told(drawn)
+    assert told(drawn)[0] != answer
+    assert told(drawn, Sampling(temperature=0))[:2] == (answer, "stop")
+
+
+def crafted(built: Path, folder: Path, place: str, value: Any) -> GenAIModel:
+    """The model with another value in its genai_config.json; None takes it away."""
+    shutil.copytree(built, folder)
+    config = json.loads((folder / "genai_config.json").read_text())
+    *tables, key = place.split(".")
+    table = config
+    for name in tables:
+        table = table[name]
+    if value is None:
+        table.pop(key)
+    else:
+        table[key] = value
+    (folder / "genai_config.json").write_text(json.dumps(config))
+    return GenAIModel(folder)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        ("model.decoder.inputs.past_key_names", "nope", "'past_key_names'"),
+        ("model.decoder.num_hidden_layers", 10**9, "'num_hidden_layers'"),
+        ("model.decoder.head_size", 10**9, "'head_size'"),
+        ("search.top_p", 7, "'top_p'"),
+    ],
+)
+def test_a_description_that_makes_no_sense_is_refused(
+    built: Path, tmp_path: Path, place: str, value: Any, said: str
+) -> None:
+    model = crafted(built, tmp_path / "crafted", place, value)
+    with pytest.raises(InvalidRequest, match=said):
+        genai_engine(model, slots=2)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        ("model.decoder.num_hidden_layers", 3, "past_key_values.2.key"),
+        ("model.context_length", 10**6, "cos_cache"),
+        ("search.past_present_share_buffer", False, "past_present_share_buffer"),
+        ("search.min_length", 1, "min_length"),
+    ],
+)
+def test_what_cannot_be_calculated_together_takes_turns(
+    built: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    place: str,
+    value: Any,
+    said: str,
+) -> None:
+    model = crafted(built, tmp_path / "crafted", place, value)
+    engine = genai_engine(model, slots=2)
+    assert isinstance(engine, Interleaved)
+    assert said in caplog.text
+    question, answer = next(iter(ANSWERS.items()))
+    assert told_of(engine, [asked(1, question)])[1].answer()[:2] == (answer, "stop")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("model.decoder.inputs.past_key_names", "nope.%d.key"),
+        ("model.decoder.inputs.input_ids", "tokens"),
+        ("model.decoder.head_size", 17),
+    ],
+)
+def test_a_description_of_another_graph_refuses_requests(
+    built: Path, tmp_path: Path, place: str, value: Any
+) -> None:
+    engine = genai_engine(crafted(built, tmp_path / "crafted", place, value), slots=2)
+    told = told_of(engine, [asked(key, next(iter(ANSWERS))) for key in range(3)])
+    assert all(each.refused is not None for each in told.values())
+    assert engine.is_idle
+
+
+def test_names_that_are_not_given_are_those_of_genai(built: Path, tmp_path: Path) -> None:
+    model = crafted(built, tmp_path / "crafted", "model.decoder.inputs", None)
+    assert isinstance(genai_engine(model, slots=2), ContinuousLoop)
+
+
+@pytest.mark.parametrize("threads", [None, 1, 2])
+def test_threads_may_be_chosen(model: GenAIModel, threads: int | None) -> None:
+    engine = genai_engine(model, slots=2, threads=threads)
+    assert isinstance(engine, ContinuousLoop)
+    question, answer = next(iter(ANSWERS.items()))
+    assert told_of(engine, [asked(1, question)])[1].answer()[:2] == (answer, "stop")

@@ -33,8 +33,8 @@ class Description:
     """The graph, in the model's folder."""
     input_ids: str
     attention_mask: str
-    position_ids: str | None
-    """None where the graph finds the places out by itself."""
+    position_ids: str
+    """Where the graph does not find the places out by itself."""
     logits: str
     past: tuple[str, ...]
     """The inputs with the keys, then the values, of all layers."""
@@ -73,9 +73,6 @@ def why_not(config: Mapping[str, Any]) -> str | None:
         return f"its graph takes or gives '{min(strange)}'"
     if decoder.get("sliding_window"):
         return "its cache is a sliding window"
-    provider = _provider(decoder)
-    if provider is not None:
-        return f"it runs on '{provider}', and only the CPU is served in this way"
     search = _table(config, "search")
     if search.get("past_present_share_buffer") is not True:
         return "its cache does not stay in place (past_present_share_buffer)"
@@ -85,8 +82,9 @@ def why_not(config: Mapping[str, Any]) -> str | None:
 
 
 def described(config: Mapping[str, Any]) -> Description:
-    """What the configuration says. InvalidModel where it is not what ONNX Runtime GenAI's builder
-    writes.
+    """What the configuration says, with ONNX Runtime GenAI's names where it gives none.
+
+    InvalidModel where it is not such as its builder writes.
     """
     model = _table(config, "model")
     decoder = _table(model, "decoder")
@@ -96,33 +94,23 @@ def described(config: Mapping[str, Any]) -> Description:
         file=_text(decoder, "filename"),
         input_ids=_text(inputs, "input_ids", "input_ids"),
         attention_mask=_text(inputs, "attention_mask", "attention_mask"),
-        position_ids=_text(inputs, "position_ids") if "position_ids" in inputs else None,
+        position_ids=_text(inputs, "position_ids", "position_ids"),
         logits=_text(outputs, "logits", "logits"),
         past=(
-            *_names(inputs, "past_key_names", layers),
-            *_names(inputs, "past_value_names", layers),
+            *_names(inputs, "past_key_names", "past_key_values.%d.key", layers),
+            *_names(inputs, "past_value_names", "past_key_values.%d.value", layers),
         ),
         present=(
-            *_names(outputs, "present_key_names", layers),
-            *_names(outputs, "present_value_names", layers),
+            *_names(outputs, "present_key_names", "present.%d.key", layers),
+            *_names(outputs, "present_value_names", "present.%d.value", layers),
         ),
         head_size=_whole(decoder, "head_size", _MOST_NUMBERS),
         context_length=_whole(model, "context_length", _MOST_PLACES),
     )
 
 
-def _provider(decoder: Mapping[str, Any]) -> str | None:
-    """An execution provider other than the CPU's."""
-    options = _table(decoder, "session_options").get("provider_options", [])
-    for each in options if isinstance(options, list) else [options]:
-        for name in each if isinstance(each, dict) else [str(each)]:
-            if name.lower() != "cpu":
-                return str(name)
-    return None
-
-
-def _names(table: Mapping[str, Any], key: str, layers: int) -> list[str]:
-    pattern = _text(table, key)
+def _names(table: Mapping[str, Any], key: str, default: str, layers: int) -> list[str]:
+    pattern = _text(table, key, default)
     if pattern.count("%d") != 1:
         raise InvalidModel(f"'{key}' of the model's {_CONFIG} must hold '%d' once: {pattern!r}.")
     return [pattern.replace("%d", str(layer)) for layer in range(layers)]

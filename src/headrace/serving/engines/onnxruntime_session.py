@@ -67,6 +67,7 @@ class CachedSession:
         inputs = {each.name: each for each in self._session.get_inputs()}
         outputs = {each.name: each for each in self._session.get_outputs()}
         self._check(inputs, outputs)
+        self._takes_places = description.position_ids in inputs
         first = inputs[description.past[0]]
         self._type = np.dtype(_TYPES[first.type])
         self._logits_type = np.dtype(_TYPES[outputs[description.logits].type])
@@ -83,9 +84,8 @@ class CachedSession:
 
     def _check(self, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
         names = self._names
-        places = [] if names.position_ids is None else [names.position_ids]
-        wanted = {names.input_ids, names.attention_mask, *places, *names.past}
-        if set(inputs) != wanted:
+        wanted = {names.input_ids, names.attention_mask, *names.past}
+        if set(inputs) - {names.position_ids} != wanted:
             raise InvalidModel(
                 f"The graph takes {sorted(inputs)}, and its description says {sorted(wanted)}."
             )
@@ -225,7 +225,7 @@ class CachedSession:
         binding.bind_ortvalue_input(names.attention_mask, _value(self._mask[first:end]))
         binding.bind_ortvalue_output(names.logits, _value(taken))
         places = None
-        if names.position_ids is not None:
+        if self._takes_places:
             places = np.zeros((rows, tokens), np.int64)
             binding.bind_ortvalue_input(names.position_ids, _value(places))
         for past, present, cache in zip(names.past, names.present, self._cache, strict=True):
