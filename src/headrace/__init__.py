@@ -278,6 +278,7 @@ _ABOVE = {
         "headrace.client.artifacts",
     ),
     models: {
+        "build_docker": "headrace.deploy.docker",
         "get_model_info": "headrace.client.model_loading",
         "load_serving_example": "headrace.client.model_predicting",
         "local_model": "headrace.client.model_loading",

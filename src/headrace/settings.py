@@ -189,6 +189,14 @@ SERVING_API_KEY = Variable(
     "the key that callers of a model server must send as `Authorization: Bearer …`",
     secret=True,
 )
+SERVING_WORKERS = Variable(
+    ("HEADRACE_SERVING_WORKERS", "MLFLOW_MODELS_WORKERS"),
+    "processes that predict, for each model that is served (1)",
+)
+SERVING_MODEL_CONFIG = Variable(
+    ("HEADRACE_SERVING_MODEL_CONFIG", "SERVING_MODEL_CONFIG"),
+    "a JSON object that goes over the configuration of the models that are served",
+)
 PUBLIC_URL = Variable(
     ("HEADRACE_PUBLIC_URL",), "the server's address as its clients see it, for URLs that it signs"
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace.cli import serve
+from headrace.cli import model_images, serve
 from headrace.cli.models import models
 
-__all__ = ["models", "serve"]
+__all__ = ["model_images", "models", "serve"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -12,6 +14,7 @@ from headrace import settings
 from headrace.cli import output
 from headrace.cli.command import Command
 from headrace.cli.models import models, track
+from headrace.cli.server import several
 
 if TYPE_CHECKING:
     from headrace.models.sources import ModelSource
@@ -41,6 +44,16 @@ def _listening(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option(
             "--insecure", is_flag=True, help="Serve beyond this machine without asking for a key."
+        ),
+        click.option(
+            "--allowed-hosts",
+            type=several,
+            metavar="HOST,…",
+            envvar=list(settings.ALLOWED_HOSTS.names),
+            default="",
+            show_envvar=True,
+            help="Host headers to accept, besides local and private addresses; * stands for any "
+            "text.",
         ),
         click.option(
             "--port",
@@ -104,8 +117,10 @@ def _listening(command: Callable[..., Any]) -> Callable[..., Any]:
     "-w",
     type=click.IntRange(1, 256),
     metavar="COUNT",
+    envvar=list(settings.SERVING_WORKERS.names),
     default=1,
     show_default=True,
+    show_envvar=True,
     help="Processes that predict, for each model.",
 )
 @click.option(
@@ -125,6 +140,12 @@ def _listening(command: Callable[..., Any]) -> Callable[..., Any]:
     help="uv makes an environment of what the model needs (virtualenv, MLflow's word, does the "
     "same); local takes the packages that are installed here; auto does so where they are what the "
     "model asks for.",
+)
+@click.option(
+    "--python",
+    metavar="PATH",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The Python of an environment that was made for the model already.",
 )
 @click.option(
     "--shadow",
@@ -182,6 +203,7 @@ def serve(
     shadow_uris: Sequence[str],
     trust: bool,
     env_manager: str,
+    python: Path | None,
     **options: Any,
 ) -> None:
     """Serve models until Ctrl-C.
@@ -203,6 +225,8 @@ def serve(
         settings,
         "uv" if env_manager == "virtualenv" else env_manager,  # type: ignore[arg-type]  # click checked it
         trust,
+        _model_config(),
+        python,
     )
     run(Serving(sources, shadows), loader, announce)
 
@@ -218,6 +242,20 @@ def _sources(texts: Sequence[str], only: str | None = None) -> dict[str, ModelSo
     if len(sources) < len(named):
         raise click.UsageError("Two models have the same name; give them names: -m NAME=URI.")
     return sources
+
+
+def _model_config() -> dict[str, Any] | None:
+    """What SERVING_MODEL_CONFIG says."""
+    text = settings.SERVING_MODEL_CONFIG.get()
+    if text is None:
+        return None
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise click.UsageError(f"SERVING_MODEL_CONFIG is no JSON: {error}.") from None
+    if not isinstance(found, dict):
+        raise click.UsageError("SERVING_MODEL_CONFIG is no JSON object.")
+    return found
 
 
 def announce(address: str) -> None:

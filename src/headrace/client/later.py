@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-TO_COME: Final = frozenset({"build_docker", "deployments", "projects", "run"})
+TO_COME: Final = frozenset({"deployments", "projects", "run"})
 
 
 def message(name: str) -> str:
     """What to say to somebody who asks for a name that is to come."""
-    return f"Headrace has no {name!r} yet: serving and deploying models, and projects, are to come."
+    return f"Headrace has no {name!r} yet: deploying models, and projects, are to come."
 
 
 def missing(name: str) -> Any:

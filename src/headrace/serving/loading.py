@@ -40,6 +40,8 @@ class VersionLoader:
     """The user's word that these models may run code."""
     config: Mapping[str, Any] | None = None
     """Goes over the models' own configuration."""
+    python: Path | None = None
+    """The interpreter of an environment that was made already; it goes before `env_manager`."""
 
     async def load(self, name: str, source: ModelSource, version: Version) -> ServedVersion:
         """Workers that have loaded `version`, to be closed by the caller.
@@ -73,6 +75,8 @@ class VersionLoader:
             ) from error
 
     def _python(self, folder: Path) -> Path:
+        if self.python is not None:
+            return self.python
         if self.env_manager == "local":
             return Path(sys.executable)
         if self.env_manager == "auto":

@@ -32,6 +32,7 @@ _FORMAT: Final = "1"
 _READY: Final = "ready.json"
 _REQUIREMENTS: Final = "wanted-requirements.txt"
 _CONSTRAINTS: Final = "wanted-constraints.txt"
+_WHY: Final = "a list of packages, which may run code when they are installed"
 
 
 class PreparedEnvironment(NamedTuple):
@@ -111,15 +112,19 @@ def prepare(
     return PreparedEnvironment(python_in(plan.folder), plan.folder, is_new=True)
 
 
-def _trusted_lines(wanted: Wanted, verified: VerifiedFolder) -> list[str]:
-    """The requirements, with paths of files that nobody changes any more. Raises NotTrusted, and
-    InvalidModel where a file is not what was read before.
+def check_sources(wanted: Wanted, verified: VerifiedFolder) -> None:
+    """Raise NotTrusted unless what the model wants may be installed, and InvalidModel where a
+    file that says so is not what was read before.
     """
-    why = "a list of packages, which may run code when they are installed"
-    verified.require_trust(REQUIREMENTS_FILE, why)
+    verified.require_trust(REQUIREMENTS_FILE, _WHY)
     for name, digest in wanted.sources:
-        if hashlib.sha256(verified.code(name, why)).hexdigest() != digest:
+        if hashlib.sha256(verified.code(name, _WHY)).hexdigest() != digest:
             raise InvalidModel(f"{name} of the model changed while it was read.")
+
+
+def _trusted_lines(wanted: Wanted, verified: VerifiedFolder) -> list[str]:
+    """The requirements, with paths of files that nobody changes any more. Errors as above."""
+    check_sources(wanted, verified)
     places = {path: str(verified.code_path(path, "a package")) for path in wanted.paths}
     return [places.get(line, line) for line in wanted.requirements]
 
@@ -171,13 +176,7 @@ def _find_python(wanted: Wanted, folder: Path) -> str:
     interpreter, if it differs in the patch only, else any of that minor version, which uv fetches
     if the user's settings of uv let it.
     """
-    minor = tuple(int(part) for part in wanted.minor.split("."))
-    if minor < OLDEST_PYTHON:
-        oldest = ".".join(map(str, OLDEST_PYTHON))
-        raise InvalidRequest(
-            f"The model asks for Python {wanted.minor}, and Headrace runs on {oldest} and newer. "
-            "Run it with --env-manager local, or save it anew with a newer Python."
-        )
+    minor = check_python(wanted)
     running = ".".join(map(str, sys.version_info[:3]))
     if wanted.python == running:
         return sys.executable
@@ -186,6 +185,18 @@ def _find_python(wanted: Wanted, folder: Path) -> str:
         return run_uv([*exact, wanted.python], folder, "It is not here").strip()
     except InvalidRequest:
         return sys.executable if minor == sys.version_info[:2] else wanted.minor
+
+
+def check_python(wanted: Wanted) -> tuple[int, ...]:
+    """The minor version of Python that is wanted. InvalidRequest for one that is too old."""
+    minor = tuple(int(part) for part in wanted.minor.split("."))
+    if minor < OLDEST_PYTHON:
+        oldest = ".".join(map(str, OLDEST_PYTHON))
+        raise InvalidRequest(
+            f"The model asks for Python {wanted.minor}, and Headrace runs on {oldest} and newer. "
+            "Run it with --env-manager local, or save it anew with a newer Python."
+        )
+    return minor
 
 
 def python_in(folder: Path) -> Path:
