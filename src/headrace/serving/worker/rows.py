@@ -1,0 +1,256 @@
+"""The short way from requests in JSON to a table: rows, and one table for all of a batch.
+
+A plan is made once from a signature of columns. It takes the requests that are as most are, and
+makes of any number of them the table that `decode_payload` and `enforce_input` would make of their
+rows, without a table for each. What it does not take, it leaves to these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from operator import itemgetter
+from typing import Any, Final
+
+from headrace.models.schema import ColSpec, DataType, Schema
+from headrace.serving.worker.columns import Build, NotTaken, build_for, numbers
+
+_NUMBERS: Final[frozenset[type]] = frozenset({float, int, type(None)})
+_MOST_LAYOUTS: Final = 64
+
+
+@dataclass(frozen=True)
+class _Format:
+    """The Python classes that a value may have in a column of a type; other types are not taken."""
+
+    kinds: dict[DataType, frozenset[type]]
+    takes_nested: bool = False
+
+
+_KINDS: Final[dict[DataType, frozenset[type]]] = {
+    DataType.boolean: frozenset({bool}),
+    DataType.integer: frozenset({int}),
+    DataType.long: frozenset({int}),
+    DataType.float: _NUMBERS,
+    DataType.double: _NUMBERS,
+    DataType.string: frozenset({str}),
+    DataType.binary: frozenset({str}),
+    DataType.datetime: frozenset({str}),
+}
+_TABLE: Final = _Format(_KINDS, takes_nested=True)
+_ARRAYS: Final = _Format(_KINDS)
+_OBJECTS: Final = _Format(
+    {
+        DataType.boolean: frozenset({bool}),
+        DataType.long: frozenset({int}),
+        DataType.double: frozenset({float, int}),
+        DataType.string: frozenset({str}),
+    }
+)
+"""Of objects in `inputs`, whose numbers are not converted before they are enforced."""
+_OF_OBJECTS: Final = {"dataframe_records": _TABLE, "instances": _ARRAYS, "inputs": _OBJECTS}
+
+
+class Layout:
+    """Columns of the signature that are there, in its order, and how a format fills them.
+
+    `labels` are their names; None where neither the signature nor the request names them.
+    """
+
+    def __init__(
+        self, specs: Sequence[ColSpec], labels: Sequence[str] | None, format_: _Format
+    ) -> None:
+        self.labels = labels
+        self._types = [spec.type for spec in specs]
+        self._kinds = format_.kinds
+        self.is_taken = bool(specs) and all(
+            kind in format_.kinds if isinstance(kind, DataType) else format_.takes_nested
+            for kind in self._types
+        )
+        """Whether such requests are taken at all."""
+        self._is_all_double = set(self._types) == {DataType.double}
+
+    @cached_property
+    def pick(self) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
+        """The values of an object in the order of the columns. Raises KeyError."""
+        labels = self.labels or ()
+        if len(labels) == 1:
+            return lambda row: (row[labels[0]],)
+        return itemgetter(*labels)
+
+    @cached_property
+    def _index(self) -> Any:
+        import pandas as pd
+
+        return pd.RangeIndex(len(self._types)) if self.labels is None else pd.Index([*self.labels])
+
+    @cached_property
+    def _builds(self) -> list[Build]:
+        return [
+            build_for(kind, self._kinds[kind] if isinstance(kind, DataType) else frozenset())
+            for kind in self._types
+        ]
+
+    def table(self, rows: Sequence[Sequence[Any]]) -> Any:
+        """A DataFrame of rows, each as wide as the layout. Raises NotTaken."""
+        import pandas as pd
+
+        try:
+            if self._is_all_double:
+                return pd.DataFrame(self._doubles(rows), columns=self._index, copy=False)
+            columns = zip(self._builds, zip(*rows, strict=True), strict=True)
+            made = {place: build(v) for place, (build, v) in enumerate(columns)}
+            frame = pd.DataFrame(made, copy=False)
+        except (TypeError, ValueError, OverflowError):
+            raise NotTaken from None
+        frame.columns = self._index
+        return frame
+
+    def _doubles(self, rows: Sequence[Sequence[Any]]) -> Any:
+        found = set(map(type, chain.from_iterable(rows)))
+        if not found <= self._kinds[DataType.double]:
+            raise NotTaken
+        return numbers(rows, found)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of one request, at least one, their values in the order of the layout's columns."""
+
+    layout: Layout
+    rows: Sequence[Sequence[Any]]
+
+
+class RowPlan:
+    """Which requests for a schema of columns are taken, and what their rows are."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._specs = [spec for spec in schema if isinstance(spec, ColSpec)]
+        self._has_names = schema.has_input_names()
+        self._required = {spec.name for spec in self._specs if spec.required}
+        self._known = {spec.name for spec in self._specs}
+        self._layouts: dict[Any, Layout] = {}
+
+    def rows_of(self, name: str, value: Any) -> Rows:
+        """The rows in the `dataframe_split` (or another format's `name`) of a request.
+
+        Raises NotTaken.
+        """
+        if name == "dataframe_split":
+            found = self._split(value)
+        elif not self._has_names:
+            raise NotTaken
+        elif name in ("inputs", "instances") and not _are_objects(value):
+            found = self._columns(value)
+        else:
+            found = self._objects(name, value)
+        if not found.rows or not found.layout.is_taken:
+            raise NotTaken
+        return found
+
+    def _split(self, value: Any) -> Rows:
+        if not isinstance(value, dict) or not isinstance(value.get("data"), list):
+            raise NotTaken
+        rows, columns = value["data"], value.get("columns")
+        if not value.keys() <= {"columns", "data", "index"} or not _is_counted(
+            value.get("index"), len(rows)
+        ):
+            raise NotTaken
+        width = len(self._specs) if columns is None else _width(columns)
+        if not all(isinstance(row, list) and len(row) == width for row in rows):
+            raise NotTaken
+        if not self._has_names:
+            return Rows(self._unnamed(columns), rows)
+        if columns is None:
+            raise NotTaken
+        layout = self._layout(columns, _TABLE)
+        if columns == layout.labels:
+            return Rows(layout, rows)
+        places = [columns.index(label) for label in layout.labels or ()]
+        return Rows(layout, [[row[place] for place in places] for row in rows])
+
+    def _objects(self, name: str, value: Any) -> Rows:
+        if not value or not _are_objects(value):
+            raise NotTaken
+        layout = self._layout(value[0], _OF_OBJECTS[name])
+        width = len(value[0])
+        try:
+            rows = [*map(layout.pick, value)]
+        except KeyError:
+            raise NotTaken from None
+        if any(len(row) != width for row in value):
+            raise NotTaken
+        return Rows(layout, rows)
+
+    def _columns(self, value: Any) -> Rows:
+        """A list for each column, or for the only one."""
+        if isinstance(value, list) and len(self._specs) == 1:
+            value = {self._specs[0].name: value}
+        if not isinstance(value, dict):
+            raise NotTaken
+        layout = self._layout(value, _ARRAYS)
+        columns = layout.pick(value)
+        if not all(isinstance(column, list) for column in columns):
+            raise NotTaken
+        if len(set(map(len, columns))) != 1:
+            raise NotTaken
+        return Rows(layout, [*zip(*columns, strict=True)])
+
+    def _layout(self, names: Collection[str], format_: _Format) -> Layout:
+        """The layout of a request that has these columns, in whatever order."""
+        given = set(names)
+        is_fit = self._required <= given <= self._known
+        if not given or len(given) != len(names) or not is_fit:
+            raise NotTaken
+        specs = self._specs
+        if len(given) < len(specs):
+            specs = [spec for spec in specs if spec.name in given]
+        labels = tuple(str(spec.name) for spec in specs)
+        return self._kept((labels, id(format_)), specs, [*labels], format_)
+
+    def _unnamed(self, columns: list[str] | None) -> Layout:
+        if columns is None:
+            return self._kept(None, self._specs, None, _TABLE)
+        if len(set(columns)) != len(self._specs) or len(columns) != len(self._specs):
+            raise NotTaken
+        return self._kept(tuple(columns), self._specs, columns, _TABLE)
+
+    def _kept(
+        self, key: Any, specs: Sequence[ColSpec], labels: Sequence[str] | None, format_: _Format
+    ) -> Layout:
+        found = self._layouts.get(key)
+        if found is None:
+            found = Layout(specs, labels, format_)
+            if len(self._layouts) < _MOST_LAYOUTS:
+                self._layouts[key] = found
+        return found
+
+
+def plan_for(schema: Schema | None) -> RowPlan | None:
+    """A plan for what this schema describes; None where that is no table."""
+    if schema is None or schema.is_tensor_spec():
+        return None
+    if schema.has_input_names():
+        is_fit = all(isinstance(name, str) for name in schema.input_names())
+    else:
+        is_fit = all(isinstance(kind, DataType) for kind in schema.input_types())
+    return RowPlan(schema) if is_fit else None
+
+
+def _width(columns: Any) -> int:
+    if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
+        raise NotTaken
+    return len(columns)
+
+
+def _is_counted(index: Any, count: int) -> bool:
+    """Whether an index says no more than there being none."""
+    if index is None:
+        return True
+    return index == [*range(count)] and all(type(place) is int for place in index)
+
+
+def _are_objects(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(row, dict) for row in value)
