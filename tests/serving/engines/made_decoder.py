@@ -77,7 +77,8 @@ class MadeDecoder(Decoder):
         self.calls.append(("prefill", len(tokens)))
         if self.raises_at in tokens:
             raise ValueError("a token that breaks it\nand more")
-        held = self._held.setdefault(slot, [])
+        held = self._held.setdefault(slot, []) if start else []
+        self._held[slot] = held
         assert len(held) == start
         held.extend(tokens)
         return self._logits(slot)

@@ -44,6 +44,7 @@ class ContinuousLoop(GenerationEngine):
         """
         self.model_name = decoder.model_name
         self.capacity = decoder.slots
+        self.context_length = decoder.context_length
         self._decoder = decoder
         self._defaults = defaults_of(defaults or {})
         self._chunk = chunk
@@ -165,23 +166,25 @@ class ContinuousLoop(GenerationEngine):
 
     def _prefill(self, events: list[Event]) -> None:
         """Take in a part of a long prompt, or as many short ones as make no more work."""
-        joining = self._joining
         group = self._together()
-        if len(group) == 1:
-            self._take_in(joining[0], events)
-            return
-        try:
-            logits = self._decoder.prefill_many(
-                [each.slot for each in group], [each.prompt for each in group]
-            )
-        except Exception:  # noqa: BLE001 - one prompt's failure must not be the others'
+        logits = self._all_taken_in(group) if len(group) > 1 else None
+        if logits is None:
             for choice in group:
-                if choice in joining:
+                if choice in self._joining:  # it is not, where its request was refused meanwhile
                     self._take_in(choice, events)
             return
         for _ in group:
-            joining.popleft()
+            self._joining.popleft()
         self._active.extend(self._go_on(group, logits, events))
+
+    def _all_taken_in(self, group: list[Choice]) -> NDArray[np.float32] | None:
+        """None where the model raises, which may be for one of them."""
+        try:
+            return self._decoder.prefill_many(
+                [each.slot for each in group], [each.prompt for each in group]
+            )
+        except Exception:  # noqa: BLE001 - one prompt's failure must not be the others'
+            return None
 
     def _together(self) -> list[Choice]:
         """The first that are joining, as many as can be taken in together as a whole."""

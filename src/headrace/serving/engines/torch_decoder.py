@@ -30,7 +30,7 @@ class TorchDecoder(Decoder):
         """`engine` renders conversations; answers end with one of the tokens `ends`."""
         import numpy as np
         import torch
-        from transformers import Cache
+        from transformers.cache_utils import Cache, CacheLayerMixin
 
         self.model_name = engine.model_name
         self.slots = slots
@@ -48,6 +48,7 @@ class TorchDecoder(Decoder):
         self._masks = Masks(config, pipeline.model.dtype)
         self._places = Places(slots)
         layers: list[Any] = [SlotLayer(self._places) for _ in range(config.num_hidden_layers)]
+        CacheLayerMixin.register(SlotLayer)  # a cache asks its layers whether they are some
         self._cache = Cache(layers=layers)
         self._lengths = np.zeros(slots, np.int64)
 
