@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Kind = Literal["invocations", "infer", "embeddings", "check"]
-"""`check` predicts for the model's own input example; its body is empty."""
+Kind = Literal["invocations", "infer", "embeddings"]
+"""In whose format the body is: MLflow's, the Open Inference Protocol's, OpenAI's."""
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,30 @@
-"""Predictions for the calls that a worker was given together."""
+"""Predictions for the calls that a worker was given together.
+
+Calls that ask alike are asked as one, as long as the model answers them as it would answer each.
+Whatever goes wrong with several of them, each is then asked alone, so that an error stays with the
+call that caused it.
+"""
 
 from __future__ import annotations
 
 import traceback
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from headrace.errors import HeadraceError, InvalidRequest
-from headrace.models.payload import Payload, decode_csv, decode_payload
-from headrace.models.predictions import encode_predictions
+from headrace.errors import HeadraceError
+from headrace.models.predictions import as_records
 from headrace.serving.worker.answers import Answered, Failed
 from headrace.serving.worker.calls import Call
+from headrace.serving.worker.columns import NotTaken
+from headrace.serving.worker.encoding import encoded, is_same_answer
+from headrace.serving.worker.merging import NotDivisible, divided, joined
+from headrace.serving.worker.reading import Question, Reader
+from headrace.serving.worker.trial import Trial
 
 if TYPE_CHECKING:
     from headrace.models.pyfunc import PyFuncModel
+
+Answer = Answered | Failed
 
 
 class Scorer:
@@ -21,31 +32,134 @@ class Scorer:
 
     def __init__(self, model: PyFuncModel) -> None:
         self._model = model
+        self._reader = Reader(model)
+        metadata = model.metadata.metadata or {}
+        asked_alone = False in (metadata.get("batching"), model.model_config.get("batching"))
+        self._trial = Trial(is_over=asked_alone)
 
-    def answer(self, calls: Sequence[Call]) -> list[Answered | Failed]:
+    @property
+    def takes_several(self) -> bool:
+        """Whether calls are still predicted together; once False, it stays so."""
+        return not self._trial.is_over
+
+    def answer(self, calls: Sequence[Call]) -> list[Answer]:
         """An answer for each of the calls, in their order."""
-        return [self._answer(call) for call in calls]
+        answers: dict[int, Answer] = {}
+        groups: dict[Any, list[tuple[int, Question]]] = {}
+        for place, call in enumerate(calls):
+            try:
+                question = self._reader.read(call)
+            except Exception as error:  # noqa: BLE001 - whatever a body may do to a library
+                answers[place] = _failed(error)
+                continue
+            likeness = question.likeness
+            groups.setdefault(place if likeness is None else likeness, []).append((place, question))
+        for group in groups.values():
+            found = self._answers([question for _, question in group])
+            answers.update(zip((place for place, _ in group), found, strict=True))
+        return [answers[place] for place in range(len(calls))]
 
-    def _answer(self, call: Call) -> Answered | Failed:
+    def _answers(self, questions: list[Question]) -> list[Answer]:
+        """Answers to questions that are alike."""
+        if len(questions) == 1 or self._trial.is_over:
+            return [self._alone(question) for question in questions]
         try:
-            payload = self._payload(call)
-        except HeadraceError as error:
-            return Failed(error.message, error.error_code, error.http_status)
-        try:
-            predictions = self._model.predict(payload.data, payload.params)
-            text = encode_predictions(predictions, is_unwrapped=payload.is_unwrapped)
-        except HeadraceError as error:
-            return Failed(error.message, error.error_code, error.http_status)
-        except Exception as error:  # noqa: BLE001 - the model's own code may raise anything
-            message = f"The model could not predict: {type(error).__name__}: {error}"
-            return Failed(message, trace=traceback.format_exc())
-        return Answered(text.encode())
+            shares = self._shares(questions)
+        except NotTaken:
+            return self._without_odd_ones(questions)
+        except NotDivisible as error:
+            self._trial.end(f"it answers with {error}")
+            return [self._alone(question) for question in questions]
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the model's own code
+            answers = [self._alone(question) for question in questions]
+            if not any(isinstance(answer, Failed) for answer in answers):
+                self._trial.end(f"it raises {type(error).__name__} for several, and for none alone")
+            return answers
+        bodies = {question.call.body for question in questions}
+        if self._trial.must_check(are_alike=len(bodies) == 1):
+            return self._checked(questions, shares)
+        return [_answered(q, share) for q, share in zip(questions, shares, strict=True)]
 
-    def _payload(self, call: Call) -> Payload:
-        model = self._model
-        if call.content_type == "text/csv":
-            return Payload(decode_csv(call.body.decode("utf-8-sig", "replace"), model.signature))
-        if call.kind != "invocations":
-            raise InvalidRequest(f"A model of this kind does not answer '{call.kind}'.")
-        hinted = model.metadata.is_signature_from_type_hint
-        return decode_payload(call.body, model.signature, from_type_hints=hinted)
+    def _shares(self, questions: list[Question]) -> list[Any]:
+        """The predictions for each question, of one call of the model. Raises what that raises."""
+        data = joined([question.input for question in questions])
+        predictions = self._model.predict_enforced(data, questions[0].params)
+        if all(question.takes_records for question in questions):
+            predictions = as_records(predictions)
+        return divided(predictions, [question.input.count for question in questions])
+
+    def _checked(self, questions: list[Question], shares: list[Any]) -> list[Answer]:
+        """The answers to each question alone, compared with what came of asking all at once."""
+        answers: list[Answer] = []
+        for question, share in zip(questions, shares, strict=True):
+            alone = self._predicted(question)
+            if isinstance(alone, Failed):
+                self._trial.end("it fails for one alone, and not for several")
+                answers.append(alone)
+                continue
+            if not _is_same(share, alone):
+                self._trial.end("its predictions differ with what is predicted beside them")
+            answers.append(_answered(question, alone))
+        return answers
+
+    def _without_odd_ones(self, questions: list[Question]) -> list[Answer]:
+        """As `_answers`, where some have values that only the ordinary way can judge."""
+        answers: dict[int, Answer] = {}
+        others: list[int] = []
+        for place, question in enumerate(questions):
+            try:
+                joined([question.input])
+                others.append(place)
+            except NotTaken:
+                answers[place] = self._alone(question)
+        if answers:
+            found = self._answers([questions[place] for place in others]) if others else []
+        else:
+            found = [self._alone(question) for question in questions]
+        answers.update(zip(others, found, strict=True))
+        return [answers[place] for place in range(len(questions))]
+
+    def _alone(self, question: Question) -> Answer:
+        predicted = self._predicted(question)
+        return predicted if isinstance(predicted, Failed) else _answered(question, predicted)
+
+    def _predicted(self, question: Question) -> Any:
+        """The model's prediction for one question; Failed where there is none."""
+        try:
+            try:
+                data = joined([question.input])
+            except NotTaken:
+                question = self._reader.read_ordinarily(question.call)
+                data = question.input.data
+            return self._model.predict_enforced(data, question.params)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the model's own code
+            return _failed(error)
+
+
+def _answered(question: Question, predicted: Any) -> Answer:
+    try:
+        return question.answer(predicted)
+    except Exception as error:  # noqa: BLE001 - a prediction may be of any class
+        return _failed(error)
+
+
+def _failed(error: BaseException) -> Failed:
+    if isinstance(error, HeadraceError):
+        return Failed(error.message, error.error_code, error.http_status)
+    if isinstance(error, MemoryError):
+        return Failed("The model ran out of memory over this request.", trace=_trace(error))
+    name = type(error).__name__
+    if isinstance(error, SystemExit):
+        return Failed(f"The model ended itself ({name}: {error}).", trace=_trace(error))
+    return Failed(f"The model could not predict: {name}: {error}", trace=_trace(error))
+
+
+def _trace(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    try:
+        return is_same_answer(encoded(one), encoded(other))
+    except HeadraceError:
+        return True  # no answer can be made of it, alone or not
