@@ -19,12 +19,12 @@ from rich.console import Console
 
 from benchmarks import machine
 from benchmarks.__main__ import Names
-from benchmarks.figures import serving
+from benchmarks.figures import chat, serving
 from benchmarks.measurements import FULL, QUICK, Bench, Measurements
 from benchmarks.report import Report
 from benchmarks.serving_peers import SERVING_PEERS
 
-FIGURES = {figure.name: figure for figure in (serving.FIGURE,)}
+FIGURES = {figure.name: figure for figure in (serving.FIGURE, chat.FIGURE)}
 WIDTH = 140
 
 

@@ -27,6 +27,7 @@ from benchmarks.peers import (
 from benchmarks.wire import exchange
 
 PROGRAMS = Path(__file__).with_name("servers")
+HOPELESS = (b"400", b"415", b"422")  # a server that starts says 404, 500 or 503 at most
 PREPARE_LIMIT_S = 300
 START_LIMIT_S = 60.0
 PROBE_S = 0.01
@@ -257,7 +258,7 @@ def serving(
         try:
             seen = wait_for_answer((HOST, place.port), process, request, expected)
             if seen:
-                tail = re.sub(r"\s+", " ", log.read_text(errors="replace")[-1500:])
+                tail = re.sub(r"\s+", " ", log.read_text(errors="replace")[-500:])
                 raise PeerError(f"{peer.title} did not come up ({seen}): {tail}")
             yield ModelServer(peer, place, process, time.perf_counter() - started)
         finally:
@@ -276,6 +277,8 @@ def wait_for_answer(
             if answer.ok and answer.holds(expected):
                 return ""
             seen = answer.summary
+            if answer.buffer[9:12] in HOPELESS:
+                break
         except (OSError, LoadError) as error:
             seen = str(error)
         time.sleep(PROBE_S)
