@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping, Sequence
+from base64 import b64decode
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Iterable,
+    MutableMapping,
+    Sequence,
+)
+from contextlib import aclosing, suppress
 from typing import Any
 
 from starlette.requests import ClientDisconnect
@@ -14,11 +24,16 @@ from headrace.errors import Unauthenticated
 from headrace.http.answers import SAFE_HEADERS, method_not_allowed, not_served
 from headrace.http.guard import HostGuard
 from headrace.serving.invocations import Invocations, error_reply
+from headrace.serving.openai import OpenAI
+from headrace.serving.openai_errors import openai_error
+from headrace.serving.pages import Pages
 from headrace.serving.requests import Receive, Reply, Request, Route, Scope, Shape
 from headrace.serving.rollout import Rollout
 from headrace.serving.served import ServedModels
 from headrace.serving.settings import ServingSettings
 from headrace.serving.status import Status
+
+log = logging.getLogger("headrace.serving")
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -27,7 +42,9 @@ def create_app(
     models: ServedModels, settings: ServingSettings, rollouts: Sequence[Rollout] = ()
 ) -> ScoringApp:
     """The application that answers for these models, in all formats."""
-    formats = (Invocations(models), Status(models, rollouts))
+    pages = Pages(models, asks_for_key=settings.api_key is not None)
+    chat = OpenAI(models)
+    formats = (Invocations(models, chat), chat, Status(models, rollouts), pages)
     return ScoringApp([route for each in formats for route in each.routes()], settings)
 
 
@@ -50,18 +67,39 @@ class ScoringApp:
         """Answer one request."""
         if scope["type"] != "http":
             return
-        shape: Shape = error_reply
+        shape: Shape = openai_error if scope["path"].startswith("/v1/") else error_reply
+        request = Request(scope, receive, {}, self._settings)
         try:
             route, fields = self._find(scope["method"], scope["path"])
             shape = route.shape
-            request = Request(scope, receive, fields, self._settings)
+            request.fields = fields
             self._check(request, route)
             reply = await route.answer(request)
         except ClientDisconnect:
             return
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - becomes an answer
             reply = shape(error)
-        await _send_reply(reply, send)
+        if isinstance(reply.body, bytes):
+            await _send_whole(reply, reply.body, send)
+        else:
+            await self._send_pieces(reply, reply.body, request, send)
+
+    async def _send_pieces(
+        self, reply: Reply, body: AsyncGenerator[bytes, None], request: Request, send: Send
+    ) -> None:
+        """Send pieces as fast as they are read, and end them as soon as nobody reads them."""
+        silence = self._settings.body_timeout
+        try:
+            async with aclosing(body) as pieces, request.until_hung_up():
+                await send(_start(reply))
+                async for piece in pieces:
+                    async with asyncio.timeout(silence):
+                        await send({"type": "http.response.body", "body": piece, "more_body": True})
+                await send({"type": "http.response.body", "body": b""})
+        except ClientDisconnect:
+            pass
+        except TimeoutError:
+            log.warning("%s was not read for %g seconds; its stream ends.", request.path, silence)
 
     def _find(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
         methods, fields = self._exact.get(path), {}
@@ -87,35 +125,39 @@ class ScoringApp:
         origin = request.headers.get(b"origin")
         if origin is not None:
             self._guard.check_origin(request.method, origin, host)
-        if self._key is not None:
-            given = request.headers.get(b"authorization", b"")
-            scheme, _, key = given.partition(b" ")
-            if scheme.lower() != b"bearer" or not hmac.compare_digest(key.strip(), self._key):
-                raise Unauthenticated(
-                    "This server asks for a key; expected the header 'Authorization: Bearer KEY'."
-                )
+        if self._key is not None and not _has_key(request, self._key):
+            raise Unauthenticated(
+                "This server asks for a key; expected the header 'Authorization: Bearer KEY'."
+            )
 
 
-async def _send_reply(reply: Reply, send: Send) -> None:
+def _start(reply: Reply, *more: tuple[bytes, bytes]) -> MutableMapping[str, Any]:
     headers = [
         (b"content-type", reply.content_type.encode()),
         *SAFE_HEADERS,
         *((name.encode(), value.encode()) for name, value in reply.headers.items()),
+        *more,
     ]
-    if isinstance(reply.body, bytes):
-        headers.append((b"content-length", b"%d" % len(reply.body)))
-        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        await send({"type": "http.response.body", "body": reply.body})
-        return
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await _send_pieces(reply.body, send)
+    return {"type": "http.response.start", "status": reply.status, "headers": headers}
 
 
-async def _send_pieces(pieces: AsyncIterator[bytes], send: Send) -> None:
-    async for piece in pieces:
-        await send({"type": "http.response.body", "body": piece, "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
+async def _send_whole(reply: Reply, body: bytes, send: Send) -> None:
+    await send(_start(reply, (b"content-length", b"%d" % len(body))))
+    await send({"type": "http.response.body", "body": body})
 
 
 def _pattern(path: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(path)))
+
+
+def _has_key(request: Request, key: bytes) -> bool:
+    """Whether the request carries the key: as a bearer's token, or as the password that a browser
+    asks people for.
+    """
+    scheme, _, given = request.headers.get(b"authorization", b"").partition(b" ")
+    if scheme.lower() == b"basic":
+        with suppress(ValueError):
+            _, _, password = b64decode(given.strip(), validate=True).partition(b":")
+            return hmac.compare_digest(password, key)
+        return False
+    return scheme.lower() == b"bearer" and hmac.compare_digest(given.strip(), key)

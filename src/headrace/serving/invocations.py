@@ -6,8 +6,10 @@ from typing import Final
 
 from headrace.errors import HeadraceError
 from headrace.http.answers import error_answer
+from headrace.serving.openai import OpenAI
 from headrace.serving.requests import Reply, Request, Route
 from headrace.serving.served import ServedModels
+from headrace.serving.worker.answers import JSON
 from headrace.serving.worker.calls import Call
 
 CONTENT_TYPES: Final = ("application/json", "text/csv", "application/vnd.apache.parquet")
@@ -30,8 +32,10 @@ def error_reply(error: BaseException) -> Reply:
 class Invocations:
     """Answers MLflow's scoring requests."""
 
-    def __init__(self, models: ServedModels) -> None:
+    def __init__(self, models: ServedModels, chat: OpenAI) -> None:
+        """`chat` answers what is asked in OpenAI's shape."""
         self._models = models
+        self._chat = chat
 
     def routes(self) -> list[Route]:
         """What this format adds to the server."""
@@ -45,7 +49,12 @@ class Invocations:
         name = request.fields.get("model")
         model = self._models.named(name) if name else self._models.only()
         content_type = _content_type(request)
-        answered = await model.predict(Call("invocations", await request.body(), content_type))
+        body = await request.body()
+        if content_type == JSON:
+            reply = await self._chat.invoke(model, request, body)
+            if reply is not None:
+                return reply
+        answered = await model.predict(Call("invocations", body, content_type))
         return Reply(answered.body, content_type=answered.content_type, headers=answered.headers)
 
 

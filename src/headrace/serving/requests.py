@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+
+from starlette.requests import ClientDisconnect
 
 from headrace.http.bodies import whole_body
 from headrace.http.settings import ListenSettings
@@ -38,12 +42,38 @@ class Request:
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
+    @asynccontextmanager
+    async def until_hung_up(self) -> AsyncGenerator[None, None]:
+        """Ends what is done in it with ClientDisconnect as soon as the caller is gone; to be
+        entered after the body was read.
+        """
+        loop = asyncio.get_running_loop()
+        leaving = loop.create_task(self.hung_up())
+        scope = asyncio.timeout(None)
+
+        def end(_: asyncio.Task[None]) -> None:
+            scope.reschedule(loop.time())
+
+        try:
+            async with scope:
+                leaving.add_done_callback(end)
+                try:
+                    yield
+                finally:
+                    leaving.remove_done_callback(end)
+        except TimeoutError:
+            if scope.expired():
+                raise ClientDisconnect from None
+            raise
+        finally:
+            leaving.cancel()
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer, whole or in pieces."""
+    """An answer, whole or in pieces, which are closed when their reader is gone."""
 
-    body: bytes | AsyncIterator[bytes] = b""
+    body: bytes | AsyncGenerator[bytes, None] = b""
     status: int = 200
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)

@@ -25,6 +25,8 @@ class Generation:
     tools: list[dict[str, Any]] | None = None
     prompt: str | list[int] | None = None
     """Where there are no messages."""
+    is_streamed: bool = False
+    """Whether its reader wants pieces as they are made; else they may come all at once."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,8 @@ class GenerationEngine(ABC):
     capacity: int
     """How many choices go on at once; the others wait inside the engine, first come first served.
     """
+    context_length: int | None = None
+    """How many tokens a prompt and its answer can have, where that is known."""
     has_logprobs: bool = False
     """Whether it can say how likely its tokens were; else asking for it is refused."""
 

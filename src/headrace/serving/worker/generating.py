@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from headrace.models.flavors.openai_requests import Sampling
+from headrace.models.model import PYFUNC
 from headrace.serving.engines.base import (
     Event,
     Finished,
@@ -13,20 +14,29 @@ from headrace.serving.engines.base import (
     Piece,
     Started,
 )
+from headrace.serving.engines.choice import AUTO, engine_for
 
 if TYPE_CHECKING:
     from headrace.models.pyfunc import PyFuncModel
 
 
+_SLOTS: Final = 16
+
+
 class Generator:
     """An engine, spoken to in the words of frames."""
 
-    def __init__(self, engine: GenerationEngine) -> None:
+    def __init__(self, engine: GenerationEngine, *, is_own_answer: bool = False) -> None:
+        """`is_own_answer`: what the model's `predict` gives is an answer in OpenAI's shape that
+        nobody needs to make.
+        """
         self._engine = engine
         self.facts = {
             "model_name": engine.model_name,
             "capacity": engine.capacity,
+            "context_length": engine.context_length,
             "has_logprobs": engine.has_logprobs,
+            "is_own_answer": is_own_answer,
         }
         """What the server has to know."""
 
@@ -37,9 +47,18 @@ class Generator:
 
     def add(self, head: dict[str, Any]) -> None:
         """Begin with a request."""
-        sampling = Sampling(**{**head["sampling"], "stop": tuple(head["sampling"]["stop"])})
+        said = dict(head["sampling"])
+        said["stop"] = tuple(said["stop"])
+        said["logit_bias"] = tuple((token, bias) for token, bias in said["logit_bias"])
         self._engine.add(
-            Generation(head["key"], sampling, head["messages"], head["tools"], head["prompt"])
+            Generation(
+                head["key"],
+                Sampling(**said),
+                head["messages"],
+                head["tools"],
+                head["prompt"],
+                head["is_streamed"],
+            )
         )
 
     def cancel(self, key: int) -> None:
@@ -67,5 +86,12 @@ def generator_for(model: PyFuncModel, wanted: dict[str, Any]) -> Generator | Non
     """What makes text with this model; None for a model that makes no text for conversations or
     prompts. `wanted` says which engine (`name`), with how many places (`slots`) and `threads`.
     """
-    del model, wanted
-    return None
+    engine = engine_for(
+        model,
+        wanted.get("name") or AUTO,
+        slots=wanted.get("slots") or _SLOTS,
+        threads=wanted.get("threads"),
+    )
+    if engine is None:
+        return None
+    return Generator(engine, is_own_answer=set(model.metadata.flavors) == {PYFUNC})
