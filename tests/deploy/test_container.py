@@ -1,0 +1,128 @@
+"""An image's steps done in a folder, and its entry point started and asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import headrace.pyfunc as pyfunc  # noqa: PLR0402 - mypy: the facade finds it at run time
+from headrace.deploy.context import write_context
+from headrace.deploy.image import plan_image
+from tests.deploy.dockerfile_steps import Image, plain_environment
+from tests.fixtures.child_process import start_child, unused_port
+from tests.fixtures.servers import RunningServer
+
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
+SCRIPT = """
+from importlib.metadata import version
+from headrace.models import ModelConfig, set_model
+from headrace.pyfunc import PythonModel
+
+class Says(PythonModel):
+    def predict(self, context, model_input, params=None):
+        return [version("click"), context.model_config["word"]]
+
+set_model(Says())
+"""
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that pins what clashes with Headrace's own packages, and says what it has."""
+    home = tmp_path_factory.mktemp("model")
+    (home / "says.py").write_text(SCRIPT)
+    pyfunc.save_model(
+        home / "says",
+        python_model=str(home / "says.py"),
+        pip_requirements=["click==7.1.2", "msgspec==0.15.1"],
+        model_config={"word": "saved"},
+        input_example=pd.DataFrame({"a": [1.0]}),
+    )
+    return home / "says"
+
+
+@pytest.fixture(scope="module")
+def image(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Image:
+    """The image of that model, built in a folder."""
+    home = tmp_path_factory.mktemp("image")
+    write_context(plan_image(model), home / "context")
+    made = Image(home / "context", home / "root")
+    made.build(plain_environment())
+    return made
+
+
+@contextmanager
+def running(image: Image, log: Path, *words: str, **variables: str) -> Iterator[RunningServer]:
+    """The container, as a process of this machine; it listens on a port of its own."""
+    port = unused_port()
+    here = {"HEADRACE_HOST": "127.0.0.1", "HEADRACE_PORT": str(port)}
+    process = start_child(
+        [*image.entry_point, *words],
+        log=log,
+        parent_death_signal=signal.SIGKILL,
+        environment={**plain_environment(), **image.environment, **here, **variables},
+        cwd=log.parent,
+    )
+    server = RunningServer(f"http://127.0.0.1:{port}", port, process, log)
+    try:
+        server.wait_until_healthy(60)
+        yield server
+    finally:
+        server.kill()
+
+
+def ask(server: RunningServer) -> Any:
+    body = json.dumps({"dataframe_split": {"columns": ["a"], "data": [[1.0]]}}).encode()
+    headers = {"Content-Type": "application/json", "Host": "says.models.svc"}
+    request = urllib.request.Request(f"{server.url}/invocations", body, headers)
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)["predictions"]
+
+
+def health(image: Image, server: RunningServer) -> int:
+    variables = {**os.environ, "HEADRACE_PORT": str(server.port)}
+    return subprocess.run(image.health, env=variables, check=False).returncode
+
+
+def test_the_entry_point_serves_and_stops_when_told(image: Image, tmp_path: Path) -> None:
+    assert image.user == "10001:10001"
+    assert all(each.startswith(("useradd", "python -m pip")) for each in image.skipped)
+
+    with running(image, tmp_path / "log") as server:
+        assert ask(server) == ["7.1.2", "saved"]
+        assert health(image, server) == 0
+        assert server.stop() == 0
+        assert health(image, server) != 0
+
+
+def test_mlflows_variables_and_further_words_are_followed(image: Image, tmp_path: Path) -> None:
+    config = json.dumps({"word": "told"})
+    variables = {"MLFLOW_MODELS_WORKERS": "2", "SERVING_MODEL_CONFIG": config}
+    with running(image, tmp_path / "log", "--max-batch", "1", **variables) as server:
+        assert ask(server)[1] == "told"
+        workers = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
+        assert len(workers.read_text().split()) == 2
+
+
+def test_the_model_in_the_image_is_checked_when_it_starts(image: Image, tmp_path: Path) -> None:
+    script = image.root / "opt" / "ml" / "model" / "says.py"
+    saved = script.read_text()
+    script.write_text(saved.replace("click", "pip"))
+    try:
+        with (
+            pytest.raises(AssertionError, match=r"'says\.py' has been changed"),
+            running(image, tmp_path / "log"),
+        ):
+            pass
+    finally:
+        script.write_text(saved)
