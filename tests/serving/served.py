@@ -103,11 +103,13 @@ class ServingLauncher:
         *models: Path | str,
         env_manager: str = "local",
         wait: bool = True,
+        shadows: dict[str, str] | None = None,
         **settings: Any,
     ) -> ServingProcess:
         """Serve these models, each under its folder's name, with fields of ServingSettings."""
         request = {
             "sources": {Path(uri).name: str(uri) for uri in models},
+            "shadows": shadows or {},
             "env_manager": env_manager,
             "settings": {"port": 0, **settings},
         }
@@ -155,7 +157,10 @@ def main(text: str) -> None:
 
     request = json.loads(text)
     serve(
-        Serving({name: UriSource(uri) for name, uri in request["sources"].items()}),
+        Serving(
+            {name: UriSource(uri) for name, uri in request["sources"].items()},
+            {name: UriSource(uri) for name, uri in request["shadows"].items()},
+        ),
         VersionLoader(ServingSettings(**request["settings"]), request["env_manager"]),
         lambda address: print(f"{_SAYS}{address} ", flush=True),  # noqa: T201 - who started us reads it
     )

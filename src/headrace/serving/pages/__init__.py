@@ -45,7 +45,7 @@ class Pages:
 
     async def page(self, _request: Request) -> Reply:
         """The page to try the models on."""
-        html = page_for(list(self._models), self._style, self._script, self._asks_for_key)
+        html = page_for(list(self._models), self._style, self._script)
         return Reply(
             html.encode("utf-8", "replace"),
             content_type="text/html; charset=utf-8",

@@ -1,11 +1,6 @@
 "use strict";
-const headers = () => {
-  const key = document.getElementById("key");
-  const found = { "content-type": "application/json" };
-  if (key && key.value) found.authorization = "Bearer " + key.value;
-  return found;
-};
-const post = (path, body) => fetch(path, { method: "POST", headers: headers(), body });
+const post = (path, body) =>
+  fetch(path, { method: "POST", headers: { "content-type": "application/json" }, body });
 const took = (form, began, status) => {
   const text = Math.round(performance.now() - began) + " ms";
   form.querySelector(".took").textContent = status ? "status " + status + ", " + text : text;

@@ -18,20 +18,15 @@ from headrace.version import VERSION
 _CHAT: Final = "llm/v1/chat"
 
 
-def page_for(models: Sequence[ServedModel], style: str, script: str, asks_for_key: bool) -> str:
+def page_for(models: Sequence[ServedModel], style: str, script: str) -> str:
     """The page as HTML."""
-    key = (
-        '<label class="key">Key <input id="key" type="password" autocomplete="off"></label>'
-        if asks_for_key
-        else ""
-    )
     sections = "".join(map(_section, models))
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width,initial-scale=1">
 <title>Headrace models</title><style>{style}</style></head><body><main>
 <header><h1>Head<span>race</span></h1>
-<p>A model server, version {escape(VERSION)}.</p>{key}</header>
+<p>A model server, version {escape(VERSION)}.</p></header>
 {sections}
 <footer>Everything that this server answers: <a href="/openapi.json">openapi.json</a>.
 How its models are: <a href="/models">models</a>.</footer>
