@@ -102,7 +102,8 @@ class OpenAI:
             asked = completion_request(document, is_lenient=True)
         else:
             return None
-        return await self._text(request, model, asked, generates["model_name"])
+        name = model.name if generates["is_own_answer"] else generates["model_name"]
+        return await self._text(request, model, asked, name)
 
     async def _text(
         self, request: Request, model: ServedModel, asked: TextRequest, name: str

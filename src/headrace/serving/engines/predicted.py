@@ -213,11 +213,7 @@ def _choice(answer: Any) -> tuple[str, Literal["stop", "length"]]:
     choice = _first_choice(answer)
     message = choice.get("message")
     if isinstance(message, Mapping):
-        if message.get("tool_calls"):
-            raise InvalidRequest(
-                "The model answered with calls of tools, which this server cannot pass on here; "
-                "ask it at /invocations, which gives its answer as it is."
-            )
+        _check_no_calls(message)
         text = message.get("content")
     else:
         text = choice.get("text")
@@ -232,12 +228,24 @@ def _piece(piece: Any) -> tuple[str, Literal["stop", "length"] | None]:
         return piece, None
     choice = _first_choice(piece)
     delta = choice.get("delta", choice.get("message"))
-    text = delta.get("content") if isinstance(delta, Mapping) else choice.get("text")
+    if isinstance(delta, Mapping):
+        _check_no_calls(delta)
+        text = delta.get("content")
+    else:
+        text = choice.get("text")
     if text is not None and not isinstance(text, str):
         raise _no_answer(piece)
     reason = choice.get("finish_reason")
     ended: Literal["stop", "length"] | None = "length" if reason == "length" else None
     return text or "", ended
+
+
+def _check_no_calls(message: Mapping[str, Any]) -> None:
+    if message.get("tool_calls"):
+        raise InvalidRequest(
+            "The model answered with calls of tools, which this server cannot pass on here; ask it "
+            "at /invocations without 'stream', which gives its answer as it is."
+        )
 
 
 def _first_choice(answer: Any) -> Mapping[str, Any]:

@@ -66,8 +66,8 @@ def _vectors(model: PyFuncModel, texts: list[str]) -> tuple[list[list[float]], i
     if isinstance(answer, list) and len(answer) == 1:
         answer = answer[0]
     told: Mapping[str, Any] = answer if isinstance(answer, Mapping) else {}
-    rows: Any = told.get("data") or ()
-    vectors = [row.get("embedding") for row in rows if isinstance(row, Mapping)]
+    rows = told.get("data") or ()
+    vectors: list[Any] = [row.get("embedding") for row in rows if isinstance(row, Mapping)]
     if len(vectors) != len(texts) or not all(vectors):
         raise InvalidRequest(
             f"The model answered {len(texts)} texts with {type(answer).__name__}; expected an "
