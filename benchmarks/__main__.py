@@ -9,21 +9,28 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
 from benchmarks import machine
-from benchmarks.figures import ALONE, SERVED
+from benchmarks.figures import ALONE, OF_MODELS, SERVED
 from benchmarks.measurements import FULL, QUICK, Bench, Measurements, Quantity
 from benchmarks.peers import PEERS, Peer, PeerError, ensure_installed
-from benchmarks.report import Report
+from benchmarks.report import Report, Table
 from benchmarks.rounds import SERVER_QUANTITIES, run_rounds
+from benchmarks.serving_peers import SERVING_PEERS
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 WIDTH = 140  # of the table where there is no terminal to ask
 SERVER_FIGURE = "server"  # start and memory: seen in every round
-NAMES = (*(figure.name for figure in SERVED), SERVER_FIGURE, *(figure.name for figure in ALONE))
+NAMES = (
+    *(figure.name for figure in SERVED),
+    SERVER_FIGURE,
+    *(figure.name for figure in (*ALONE, *OF_MODELS)),
+)
+ALL_PEERS: dict[str, Peer] = {**SERVING_PEERS, **PEERS}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="headrace-bench-", dir=options.folder) as folder:
         here = machine.describe(Path(folder))
         measurements = Measurements()
-        peers = installed_peers([PEERS[name] for name in options.peers], measurements, say)
+        tracking = [PEERS[name] for name in options.peers if name in PEERS]
+        peers = installed_peers(tracking, measurements, say)
         bench = Bench(peers, Path(folder), QUICK if options.quick else FULL, measurements, say)
         served = [figure for figure in SERVED if figure.name in options.only]
         if served or SERVER_FIGURE in options.only:
@@ -48,10 +56,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for lone in ALONE:
             if lone.name in options.only:
                 lone.measure(bench)
+        serving = [SERVING_PEERS[name] for name in options.peers if name in SERVING_PEERS]
+        for figure in OF_MODELS:
+            if figure.name in options.only:
+                figure.measure(replace(bench, peers=serving))
+    found = [
+        Table("Tracking and models", quantities_of(options.only), tracking, measurements),
+        Table("Serving models", serving_quantities_of(options.only), serving, measurements),
+    ]
     report = Report(
-        quantities=quantities_of(options.only),
-        peers=[PEERS[name] for name in options.peers],
-        versions={peer.name: peer.version() for peer in peers},
+        tables=[table for table in found if table.quantities],
+        versions={peer.name: peer.version() for peer in (*serving, *peers)},
         machine=here,
         measurements=measurements,
         date=dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -60,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     terminal = Console()
     report.print(terminal if terminal.is_terminal else Console(width=WIDTH))
-    whole = not options.quick and options.only == list(NAMES) and options.peers == list(PEERS)
+    whole = not options.quick and options.only == list(NAMES) and options.peers == list(ALL_PEERS)
     if options.write or whole:
         report.write(RESULTS)
         say(f"written to {RESULTS}")
@@ -68,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def quantities_of(names: Sequence[str]) -> list[Quantity]:
-    """The rows of the table: those of the figures asked for."""
+    """The rows of the first table: those of the figures asked for, but of servers of models."""
     served = [figure for figure in SERVED if figure.name in names]
     alone = [figure for figure in ALONE if figure.name in names]
     return [
@@ -76,6 +91,11 @@ def quantities_of(names: Sequence[str]) -> list[Quantity]:
         *(SERVER_QUANTITIES if served or SERVER_FIGURE in names else ()),
         *(quantity for figure in alone for quantity in figure.quantities),
     ]
+
+
+def serving_quantities_of(names: Sequence[str]) -> list[Quantity]:
+    """The rows of the table of servers of models."""
+    return [q for figure in OF_MODELS if figure.name in names for q in figure.quantities]
 
 
 def installed_peers(
@@ -101,7 +121,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measure Headrace, MLflow and FastTrackML on the same work, one at a time.",
-        epilog=f"figures: {', '.join(NAMES)}. A run of everything takes about 15 minutes and "
+        epilog=f"figures: {', '.join(NAMES)}. A run of everything takes about 24 minutes and "
         "rewrites benchmarks/RESULTS.md.",
     )
     parser.add_argument("--quick", action="store_true", help="one short round, about 3 minutes")
@@ -110,9 +130,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--peers",
-        type=Names(tuple(PEERS)),
-        default=list(PEERS),
-        help=f"servers, with commas between: {', '.join(PEERS)}",
+        type=Names(tuple(ALL_PEERS)),
+        default=list(ALL_PEERS),
+        help=f"servers, with commas between: {', '.join(ALL_PEERS)}",
     )
     parser.add_argument(
         "--write", action="store_true", help="rewrite RESULTS.md although the run is not whole"

@@ -1,13 +1,14 @@
-"""The table of a run: on the terminal, and in ``benchmarks/RESULTS.md``."""
+"""The tables of a run: on the terminal, and in ``benchmarks/RESULTS.md``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+import rich.table
 from rich.console import Console
-from rich.table import Table
 
 from benchmarks.machine import Machine
 from benchmarks.measurements import OURS, Measurements, Quantity
@@ -15,6 +16,7 @@ from benchmarks.peers import Peer
 
 MISSING = "-"
 MET, MISSED = "✓", "✗"
+SIDES = ("figure", "targets")  # columns that hold no figures
 
 
 @dataclass(frozen=True)
@@ -26,17 +28,18 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Report:
-    """Everything that a finished run has to say."""
+class Table:
+    """Figures that the same peers were measured with."""
 
+    title: str
     quantities: Sequence[Quantity]
     peers: Sequence[Peer]
-    versions: Mapping[str, str]
-    machine: Machine
     measurements: Measurements
-    date: str
-    settings: str
-    minutes: float
+
+    @property
+    def headings(self) -> list[str]:
+        """The titles of its columns."""
+        return ["figure", *(peer.title for peer in self.peers), "targets"]
 
     def rows(self) -> list[list[str]]:
         """The table's cells: title and unit, one figure a peer, and the targets, one a line."""
@@ -82,9 +85,22 @@ class Report:
                 found.append(Verdict(f"{MET if met else MISSED} {wanted}", met))
         return found
 
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that a finished run has to say."""
+
+    tables: Sequence[Table]
+    versions: Mapping[str, str]
+    machine: Machine
+    measurements: Measurements
+    date: str
+    settings: str
+    minutes: float
+
     def summary(self) -> str:
         """How many of the targets were met."""
-        verdicts = [v for quantity in self.quantities for v in self.verdicts(quantity)]
+        verdicts = [v for table in self.tables for q in table.quantities for v in table.verdicts(q)]
         met = sum(verdict.met for verdict in verdicts)
         unmeasured = sum(verdict.text.endswith("not measured") for verdict in verdicts)
         return f"{met} of {len(verdicts)} targets met, {unmeasured} not measured"
@@ -92,23 +108,22 @@ class Report:
     def failures(self) -> list[str]:
         """Why figures are missing: one line for each reason."""
         lines: dict[str, list[str]] = {}
-        for quantity in self.quantities:
+        for quantity in (q for table in self.tables for q in table.quantities):
             for name, reason in self.measurements.failures.get(quantity.key, {}).items():
                 lines.setdefault(f"{name}: {' '.join(reason.split())}", []).append(quantity.key)
         return [f"{', '.join(keys)}: {reason}" for reason, keys in lines.items()]
 
     def print(self, console: Console) -> None:
         """Show the table, what failed, and how many targets were met."""
-        table = Table(title="Headrace and its peers: medians of one run", show_lines=False)
-        table.add_column("figure", overflow="fold")
-        for peer in self.peers:
-            table.add_column(peer.title, justify="right")
-        table.add_column("targets", overflow="fold")
-        for row in self.rows():
-            *cells, targets = row
-            colour = "red" if MISSED in targets else "green" if MET in targets else "dim"
-            table.add_row(*cells, f"[{colour}]{targets}[/{colour}]")
-        console.print(table)
+        for table in self.tables:
+            shown = rich.table.Table(title=f"{table.title}: medians of one run", show_lines=False)
+            for heading in table.headings:
+                side: Literal["left", "right"] = "left" if heading in SIDES else "right"
+                shown.add_column(heading, overflow="fold", justify=side)
+            for *cells, targets in table.rows():
+                colour = "red" if MISSED in targets else "green" if MET in targets else "dim"
+                shown.add_row(*cells, f"[{colour}]{targets}[/{colour}]")
+            console.print(shown)
         for name, text in self.measurements.durability.items():
             console.print(f"{name}: {text}", style="dim", markup=False, highlight=False)
         for line in self.failures():
@@ -122,8 +137,7 @@ class Report:
 
     def markdown(self) -> list[str]:
         """The lines of RESULTS.md."""
-        headings = ["figure", *(peer.title for peer in self.peers), "targets"]
-        aligned = ["---", *("---:" for _ in self.peers), "---"]
+        titles = {peer.name: peer.title for table in self.tables for peer in table.peers}
         lines = [
             "# Results of the last full run",
             "",
@@ -135,12 +149,12 @@ class Report:
             f"**{self.summary()}.** A dash: not measured. `2x` is twice as fast, or half the time.",
             "",
             *(f"- {line}" for line in self.machine.lines()),
-            *(f"- {peer.title} {self.versions.get(peer.name, 'unknown')}" for peer in self.peers),
-            "",
-            markdown_row(headings),
-            markdown_row(aligned),
-            *(markdown_row(row) for row in self.rows()),
+            *(f"- {title} {self.versions.get(name, 'unknown')}" for name, title in titles.items()),
         ]
+        for table in self.tables:
+            aligned = ["---", *("---:" for _ in table.peers), "---"]
+            lines += ["", f"## {table.title}", "", markdown_row(table.headings)]
+            lines += [markdown_row(aligned), *(markdown_row(row) for row in table.rows())]
         if self.measurements.durability:
             lines += ["", "## Durability, as seen on the running servers", ""]
             seen = self.measurements.durability.items()

@@ -19,12 +19,12 @@ from rich.console import Console
 
 from benchmarks import machine
 from benchmarks.__main__ import Names
-from benchmarks.figures import chat, serving
+from benchmarks.figures import OF_MODELS
 from benchmarks.measurements import FULL, QUICK, Bench, Measurements
-from benchmarks.report import Report
+from benchmarks.report import Report, Table
 from benchmarks.serving_peers import SERVING_PEERS
 
-FIGURES = {figure.name: figure for figure in (serving.FIGURE, chat.FIGURE)}
+FIGURES = {figure.name: figure for figure in OF_MODELS}
 WIDTH = 140
 
 
@@ -44,9 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         bench = Bench(peers, Path(name), effort, measurements, lambda text: print(f"· {text}"))
         for figure in chosen:
             figure.measure(bench)
+    quantities = [quantity for figure in chosen for quantity in figure.quantities]
     report = Report(
-        quantities=[quantity for figure in chosen for quantity in figure.quantities],
-        peers=peers,
+        tables=[Table("Serving models", quantities, peers, measurements)],
         versions={},
         machine=here,
         measurements=measurements,

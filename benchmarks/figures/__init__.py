@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmarks.figures import (
     artifact,
+    chat,
     create_run,
     get_run,
     history,
@@ -19,6 +20,7 @@ from benchmarks.figures import (
     sdk_points,
     search,
     search_100k,
+    serving,
     storage,
 )
 from benchmarks.measurements import LoneFigure, ServedFigure
@@ -43,4 +45,8 @@ ALONE: tuple[LoneFigure, ...] = (
     artifact.FIGURE,
     model_log.FIGURE,
     model_folder.FIGURE,
+)
+OF_MODELS: tuple[LoneFigure, ...] = (
+    serving.FIGURE,
+    chat.FIGURE,
 )

@@ -124,3 +124,17 @@ def test_no_answer_at_all_is_an_error() -> None:
         answering(lambda _: [OK]) as address,
     ):
         run_load(address, [[]]).require_success()
+
+
+def test_an_answer_other_than_expected_fails() -> None:
+    with answering(lambda number: [OK if number % 2 else b"HTTP/1.1 200 OK\r\n\r\n"]) as address:
+        result = run_load(address, [[REQUEST] * 4], expected=[b"{}"])
+    assert (result.answers, result.failures) == (2, 2)
+    assert "not the answer expected" in result.first_failure
+
+
+def test_blanks_in_an_answer_do_not_count() -> None:
+    body = b'{"predictions": [1, 2]}'
+    told = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    with answering(lambda _: [told]) as address:
+        run_load(address, [[REQUEST]], expected=[b'"predictions":[1,2]']).require_success()
