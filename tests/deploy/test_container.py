@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import urllib.request
@@ -18,6 +19,7 @@ import pytest
 import headrace.pyfunc as pyfunc  # noqa: PLR0402 - mypy: the facade finds it at run time
 from headrace.deploy.context import write_context
 from headrace.deploy.image import plan_image
+from headrace.models.trust import open_folder
 from tests.deploy.dockerfile_steps import Image, plain_environment
 from tests.fixtures.child_process import start_child, unused_port
 from tests.fixtures.servers import RunningServer
@@ -112,6 +114,21 @@ def test_mlflows_variables_and_further_words_are_followed(image: Image, tmp_path
         assert ask(server)[1] == "told"
         workers = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
         assert len(workers.read_text().split()) == 2
+
+
+def test_a_mounted_model_gets_its_environment_when_it_starts(model: Path, tmp_path: Path) -> None:
+    write_context(plan_image(None), tmp_path / "context")
+    image = Image(tmp_path / "context", tmp_path / "root")
+    image.build(plain_environment())
+    mounted = tmp_path / "root" / "opt" / "ml" / "model"
+    shutil.copytree(model, mounted)
+    key = open_folder(model).signer_key
+    assert key is not None
+
+    with running(image, tmp_path / "log", HEADRACE_TRUSTED_SIGNERS=key.text) as server:
+        assert ask(server) == ["7.1.2", "saved"]
+    made = tmp_path / "root" / "var" / "cache" / "headrace" / "environments"
+    assert len(list(made.glob("py*/ready.json"))) == 1
 
 
 def test_the_model_in_the_image_is_checked_when_it_starts(image: Image, tmp_path: Path) -> None:
