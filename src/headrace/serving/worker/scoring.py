@@ -16,6 +16,7 @@ from headrace.models.predictions import as_records
 from headrace.serving.worker.answers import Answered, Failed
 from headrace.serving.worker.calls import Call
 from headrace.serving.worker.columns import NotTaken
+from headrace.serving.worker.embedding import embedded
 from headrace.serving.worker.encoding import encoded, is_same_answer
 from headrace.serving.worker.merging import NotDivisible, divided, joined
 from headrace.serving.worker.reading import Question, Reader
@@ -46,7 +47,13 @@ class Scorer:
         """An answer for each of the calls, in their order."""
         answers: dict[int, Answer] = {}
         groups: dict[Any, list[tuple[int, Question]]] = {}
+        texts = [place for place, call in enumerate(calls) if call.kind == "embeddings"]
+        if texts:
+            found = embedded(self._model, [calls[place] for place in texts])
+            answers.update(zip(texts, found, strict=True))
         for place, call in enumerate(calls):
+            if place in answers:
+                continue
             try:
                 question = self._reader.read(call)
             except Exception as error:  # noqa: BLE001 - whatever a body may do to a library
@@ -70,7 +77,7 @@ class Scorer:
         except NotDivisible as error:
             self._trial.end(f"it answers with {error}")
             return [self._alone(question) for question in questions]
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the model's own code
+        except Exception as error:  # noqa: BLE001 - the model's own code
             answers = [self._alone(question) for question in questions]
             if not any(isinstance(answer, Failed) for answer in answers):
                 self._trial.end(f"it raises {type(error).__name__} for several, and for none alone")
@@ -132,7 +139,7 @@ class Scorer:
                 question = self._reader.read_ordinarily(question.call)
                 data = question.input.data
             return self._model.predict_enforced(data, question.params)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the model's own code
+        except Exception as error:  # noqa: BLE001 - the model's own code
             return _failed(error)
 
 
@@ -143,18 +150,16 @@ def _answered(question: Question, predicted: Any) -> Answer:
         return _failed(error)
 
 
-def _failed(error: BaseException) -> Failed:
+def _failed(error: Exception) -> Failed:
     if isinstance(error, HeadraceError):
         return Failed(error.message, error.error_code, error.http_status)
     if isinstance(error, MemoryError):
         return Failed("The model ran out of memory over this request.", trace=_trace(error))
     name = type(error).__name__
-    if isinstance(error, SystemExit):
-        return Failed(f"The model ended itself ({name}: {error}).", trace=_trace(error))
     return Failed(f"The model could not predict: {name}: {error}", trace=_trace(error))
 
 
-def _trace(error: BaseException) -> str:
+def _trace(error: Exception) -> str:
     return "".join(traceback.format_exception(error))
 
 
