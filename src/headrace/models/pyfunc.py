@@ -45,6 +45,11 @@ class PyFuncModel:
         return self.metadata.signature
 
     @property
+    def folder(self) -> VerifiedFolder:
+        """The model's files, which were checked."""
+        return self._folder
+
+    @property
     def model_id(self) -> str | None:
         """The id of the logged model; None for one that was only saved."""
         return self.metadata.model_id

@@ -42,6 +42,27 @@ def checked_options(config: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in config.items() if name not in _RUN_CODE}
 
 
+def rendered_chat(
+    tokenizer: Any, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None
+) -> str:
+    """The prompt for a conversation, by the chat template of a transformers tokenizer.
+    InvalidRequest where it has none, or refuses the messages.
+    """
+    if not getattr(tokenizer, "chat_template", None):
+        raise InvalidRequest("The model's tokenizer has no chat template.")
+    import jinja2
+
+    try:
+        rendered = tokenizer.apply_chat_template(
+            messages, tools=tools, tokenize=False, add_generation_prompt=True
+        )
+    except (jinja2.TemplateError, ValueError, TypeError, KeyError) as error:
+        raise InvalidRequest(
+            f"The model's chat template does not take these messages: {error}"
+        ) from error
+    return str(rendered)
+
+
 class PipelineEngine(Engine):
     """A `TextGenerationPipeline`, asked one prompt at a time."""
 
@@ -57,19 +78,7 @@ class PipelineEngine(Engine):
 
     def render(self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None) -> str:
         """See Engine."""
-        import jinja2
-
-        if not getattr(self._tokenizer, "chat_template", None):
-            raise InvalidRequest("The model's tokenizer has no chat template.")
-        try:
-            rendered = self._tokenizer.apply_chat_template(
-                messages, tools=tools, tokenize=False, add_generation_prompt=True
-            )
-        except (jinja2.TemplateError, ValueError, TypeError, KeyError) as error:
-            raise InvalidRequest(
-                f"The model's chat template does not take these messages: {error}"
-            ) from error
-        return str(rendered)
+        return rendered_chat(self._tokenizer, messages, tools)
 
     def generate(self, prompt: str, sampling: Sampling, *, is_chat: bool) -> Generated:
         """See Engine."""
