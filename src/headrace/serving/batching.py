@@ -1,43 +1,43 @@
-"""How many requests are predicted together, and how long the first of them waits for the others.
+"""How many requests are predicted together.
 
-Nothing waits while nobody else is about to come: with one caller at a time a request goes on at
-once. Under load those that were answered together come back nearly together, so a worker that is
-free waits for a part of the time that a prediction takes, until about as many are there as the
-last times.
+A worker that is free gets what has come meanwhile, at once: one caller at a time never waits, and
+under load batches grow to what arrives during a prediction. Waiting on purpose for more was
+measured and is not worth it: while a worker predicts one batch, the server reads the next.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 _MEMORY: Final = 0.2
 """How much of the newest observation goes into an average."""
-_PATIENCE: Final = 0.5
-"""The part of a prediction's time that a request may wait for others."""
-_MAX_WAIT: Final = 0.02
+_SLOW: Final = 1 / 16
+"""The part of the time limit that a batch should not exceed: one that hangs is noticed late."""
 
 
 class BatchPolicy:
     """Learns from what it sees; belongs to one model version."""
 
-    def __init__(self, max_batch: int) -> None:
-        self.max_batch = max_batch
-        """Requests in a batch at most; 1 once the model turned out not to take several."""
-        self._seconds = 0.0
-        self._together = 1.0
+    def __init__(self, max_batch: int, timeout: float) -> None:
+        """`timeout`: seconds that a request may take."""
+        self.size = max_batch
+        """Requests in a batch at most."""
+        self.sizes: dict[int, int] = {}
+        """How often a batch had so many requests."""
+        self._max_batch = max_batch
+        self._slow = timeout * _SLOW
+        self._seconds_each = 0.0
 
-    def wait(self, queued: int, under_way: int, waited: float) -> float:
-        """Seconds until a free worker should begin, with so many requests queued and so many with
-        other workers, of which the first has waited for `waited` seconds; 0 for now.
-        """
-        expected = min(self.max_batch, self._together - under_way)
-        if queued >= expected * 0.8 or queued >= self.max_batch:
-            return 0.0
-        return max(0.0, min(_MAX_WAIT, self._seconds * _PATIENCE) - waited)
+    def observe(self, size: int, seconds: float) -> None:
+        """A batch of `size` requests was predicted in `seconds`."""
+        self.sizes[size] = self.sizes.get(size, 0) + 1
+        self._seconds_each += _MEMORY * (seconds / size - self._seconds_each)
+        if seconds > self._slow:
+            self.size = max(1, min(self.size, size) // 2)
+        elif size == self.size < self._max_batch:
+            self.size += 1
 
-    def observe(self, together: int, size: int, seconds: float) -> None:
-        """A batch of `size` requests was predicted in `seconds`, when `together` requests were
-        queued or under way.
-        """
-        self._together += _MEMORY * (together - self._together)
-        self._seconds += _MEMORY * (seconds - self._seconds)
+    def seconds_until_room(self, queued: int, workers: int) -> int:
+        """Whole seconds, at least 1, after which half of what is queued will be answered."""
+        return max(1, math.ceil(queued / 2 * self._seconds_each / max(workers, 1)))

@@ -1,7 +1,8 @@
-"""One worker, seen from the server: a process, the socket to it, and what it was asked.
+"""One worker, seen from the server: a process, and the socket to it.
 
 Belongs to the event loop. A worker answers predictions one batch at a time, and streams of text
-beside each other.
+beside each other. It leads a process group of its own, which ends with it: a child that the model
+has started must not keep the socket, nor live on.
 """
 
 from __future__ import annotations
@@ -9,15 +10,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import socket
 import subprocess
-import sys
-from collections.abc import Callable, Mapping, Sequence
+import threading
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+from headrace.serving.calls import ModelFailed
 from headrace.serving.worker import boot
 from headrace.serving.worker.answers import Answered, Failed
 from headrace.serving.worker.calls import Call
@@ -25,7 +29,12 @@ from headrace.serving.worker.frames import FrameError, Unpacker, pack
 
 log = logging.getLogger("headrace.serving")
 
+MAX_ANSWERS: Final = 1 << 30
+"""Bytes that a worker may answer in one frame; see `worker.main.MAX_ANSWER`."""
 _NOT_PASSED: Final = frozenset(("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"))
+_THREADS: Final = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM", "RAYON")
+_LAST_WORDS: Final = 1.0
+"""Seconds after its end that a worker's socket may be kept open by a process of another group."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +51,16 @@ class WorkerSpec:
     """Which engine makes text, and how many places and threads it has."""
     variables: Mapping[str, str] | None = None
     """Environment variables, beside the server's own."""
+    program: tuple[str, ...] = (boot.__file__, "headrace.serving.worker.main")
+    """What the interpreter runs, before the number of the socket."""
 
-    def load_frame(self) -> bytes:
-        """The first thing that a worker is told."""
-        return pack(
-            {"op": "load", "handed": self.handed, "config": self.config, "engine": self.engine}
-        )
+    def environment(self) -> dict[str, str]:
+        """All environment variables of the process."""
+        found = {name: value for name, value in os.environ.items() if name not in _NOT_PASSED}
+        threads = (self.engine or {}).get("threads")
+        if threads:
+            found.update({f"{name}_NUM_THREADS": str(threads) for name in _THREADS})
+        return {**found, **(self.variables or {})}
 
 
 @dataclass(frozen=True)
@@ -55,102 +68,153 @@ class Ready:
     """What a worker says when its model is loaded."""
 
     seconds: float
+    """That loading took."""
     generates: dict[str, Any] | None
+    """What makes text of the model, and how; None where it makes none."""
+    memory: int | None
+    """Bytes that the worker holds; None where nobody asked, or the system does not say."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Why a worker is gone."""
+
+    reason: str
+    trace: str | None = None
+    """What its code raised, for the log."""
+    is_hung: bool = False
+    """It was ended here because it took too long."""
+    is_outside: bool = False
+    """Somebody else has killed it: a person, or the system for want of memory."""
 
 
 class WorkerLost(Exception):
-    """The process ended, or was ended, before it answered."""
+    """The process ended, or was ended, before its model was loaded."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    def __init__(self, loss: Loss) -> None:
+        super().__init__(loss.reason)
+        self.loss = loss
+
+
+class WorkerDied(ModelFailed):
+    """The worker has ended over a request."""
+
+    error_code = "INTERNAL_ERROR"
+    http_status = 500
+
+
+class Listener(Protocol):
+    """Who is told what a worker says. Called from the event loop."""
+
+    def answered(self, worker: WorkerProcess, answers: list[Answered | Failed]) -> None:
+        """Answers to the next ones of the calls that it was given."""
+
+    def heard(self, worker: WorkerProcess, events: list[list[Any]]) -> None:
+        """What became of streams, as `calls.event_of` reads it; nothing: it is still at it."""
+
+    def grew(self, worker: WorkerProcess, memory: int, *, is_spent: bool) -> None:
+        """It holds so many bytes; it is spent when it could not get more."""
+
+    def lost(self, worker: WorkerProcess, loss: Loss) -> None:
+        """It is gone, after having been loaded or before. The last that is heard of it."""
+
+    def changed(self) -> None:
+        """Another worker is there, or could not be started."""
 
 
 class WorkerProcess(asyncio.Protocol):
-    """See the module.
+    """See the module."""
 
-    `on_events` gets the events of streams; `on_lost` is called once, at the end, with the reason.
-    """
-
-    def __init__(
-        self,
-        spec: WorkerSpec,
-        *,
-        on_events: Callable[[list[list[Any]]], None],
-        on_lost: Callable[[WorkerProcess, str], None],
-    ) -> None:
+    def __init__(self, spec: WorkerSpec, listener: Listener, memory_limit: int | None) -> None:
         self._spec = spec
-        self._on_events = on_events
-        self._on_lost = on_lost
-        self._unpacker = Unpacker()
+        self._listener = listener
+        self._memory_limit = memory_limit
+        self._unpacker = Unpacker(MAX_ANSWERS)
         self._transport: asyncio.Transport | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._loaded: asyncio.Future[Ready] | None = None
-        self._asked: asyncio.Future[list[Answered | Failed]] | None = None
-        self._lost: str | None = None
-        self.process: subprocess.Popen[bytes] | None = None
+        self._ended: asyncio.Future[None] | None = None
+        self._status: int | None = None
+        self._loss: Loss | None = None
+        self._is_closed = False
+        self.is_retiring = False
+        """Another one is about to take its place."""
+        self.is_leaving = False
+        """It gets nothing new, and is closed when it has finished what it has."""
+        self.takes_several = True
+        """Whether the model takes several requests at once, as far as is known by now."""
+        self.ended: Loss | None = None
+        """Why it is gone, once it is."""
+        self.heard_at = time.monotonic()
+        """When it last said anything."""
 
     @property
-    def is_busy(self) -> bool:
-        """Whether a batch is under way."""
-        return self._asked is not None
+    def pid(self) -> int | None:
+        """The process, once there is one."""
+        return self._process.pid if self._process else None
 
     async def start(self) -> Ready:
         """Start the process and load the model. Raises WorkerLost, with the reason."""
         loop = asyncio.get_running_loop()
+        self._loaded = loop.create_future()
         ours, theirs = socket.socketpair()
         with theirs:
             # -I -P: nothing but the interpreter's own packages, not even the working folder.
-            words = [str(self._spec.python), "-I", "-P", boot.__file__]
-            words += ["headrace.serving.worker.main", str(theirs.fileno())]
-            inherited = {k: v for k, v in os.environ.items() if k not in _NOT_PASSED}
-            self.process = subprocess.Popen(  # noqa: ASYNC220, S603 - a few ms; no shell
-                words,
-                stdin=subprocess.DEVNULL,
-                env={**inherited, **(self._spec.variables or {})},
-                pass_fds=(theirs.fileno(),),
-            )
-        self._loaded = loop.create_future()
+            words = [str(self._spec.python), "-I", "-P", *self._spec.program]
+            try:
+                self._process = subprocess.Popen(  # noqa: ASYNC220, S603 - a few ms; no shell
+                    [*words, str(theirs.fileno())],
+                    stdin=subprocess.DEVNULL,
+                    env=self._spec.environment(),
+                    pass_fds=(theirs.fileno(),),
+                    process_group=0,
+                )
+            except OSError as error:
+                ours.close()
+                raise WorkerLost(Loss(f"it could not be started: {error}")) from None
+        self._ended = loop.create_future()
+        name = f"worker-{self._process.pid}"
+        threading.Thread(target=self._await_end, args=(loop,), name=name, daemon=True).start()
         await loop.create_unix_connection(lambda: self, sock=ours)
-        self._watch(loop)
-        self._send(self._spec.load_frame())
+        spec = self._spec
+        load = {"op": "load", "handed": spec.handed, "config": spec.config, "engine": spec.engine}
+        self._send({**load, "memory_limit": self._memory_limit})
         return await self._loaded
 
-    def predict(self, calls: Sequence[Call]) -> asyncio.Future[list[Answered | Failed]]:
-        """Answers to calls, predicted together. The future raises WorkerLost when it dies."""
-        assert self._asked is None, "one batch at a time"
-        done: asyncio.Future[list[Answered | Failed]] = asyncio.get_running_loop().create_future()
-        self._asked = done
-        heads = [
-            {
-                "key": key,
-                "kind": call.kind,
-                "type": call.content_type,
-                "size": len(call.body),
-                "options": call.options,
-            }
-            for key, call in enumerate(calls)
-        ]
-        self._send(pack({"op": "predict", "calls": heads}, b"".join(c.body for c in calls)))
-        return done
+    def predict(self, calls: Sequence[Call]) -> None:
+        """Have calls answered together; the answers go to the listener, in order. One batch at a
+        time.
+        """
+        heads = [[call.kind, call.content_type, len(call.body), call.options] for call in calls]
+        self._send({"op": "predict", "calls": heads}, [call.body for call in calls])
 
     def generate(self, head: dict[str, Any]) -> None:
-        """Begin a stream of text; what comes of it goes to `on_events`."""
-        self._send(pack({"op": "generate", **head}))
+        """Begin a stream of text; what comes of it goes to the listener."""
+        self._send({"op": "generate", **head})
 
     def cancel(self, key: int) -> None:
         """End a stream that nobody reads."""
-        self._send(pack({"op": "cancel", "key": key}))
+        self._send({"op": "cancel", "key": key})
 
-    def close(self) -> None:
-        """Let the worker end by itself; what is under way is lost."""
+    def close(self, grace: float = 5.0) -> None:
+        """Let the worker end when it has finished what it has, within `grace` seconds."""
+        self._is_closed = True
         if self._transport is not None:
             self._transport.close()
+        loss = Loss("it was told to end, and did not")
+        asyncio.get_running_loop().call_later(grace, self.kill, loss)
 
-    def kill(self, reason: str) -> None:
-        """End the process now; `on_lost` is called with the reason."""
-        self._lost = self._lost or reason
-        if self.process is not None and self.process.poll() is None:
-            self.process.kill()
+    def kill(self, loss: Loss) -> None:
+        """End the process, and those that it has started, now; the listener is told the loss."""
+        self._loss = self._loss or loss
+        if self._process is not None and self._status is None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    async def wait(self) -> None:
+        """Until the process has ended."""
+        if self._ended is not None:
+            await asyncio.shield(self._ended)
 
     # ------------------------------------------------------------------- asyncio.Protocol
 
@@ -160,87 +224,94 @@ class WorkerProcess(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """The worker says something."""
+        self.heard_at = time.monotonic()
         try:
             for head, body in self._unpacker.feed(data):
                 self._hear(head, body)
         except (FrameError, KeyError, TypeError, ValueError) as error:
-            log.error("worker %s speaks nonsense: %r", self._pid, error)
-            self.kill("it did not answer in the server's language")
+            log.error("worker %s speaks nonsense: %r", self.pid, error)
+            self.kill(Loss("it did not answer in the server's language"))
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """The worker has closed its end, or has ended."""
-        self.kill("it closed its connection")
+        """It has ended, or has closed its end; `_await_end` tells which."""
+        self._transport = None
+        if self._status is None:
+            if not self._is_closed:
+                asyncio.get_running_loop().call_later(_LAST_WORDS, self._end_speechless)
+        else:
+            self._tell_end()
+
+    def _end_speechless(self) -> None:
+        self.kill(Loss("it closed its connection"))
 
     def _hear(self, head: dict[str, Any], body: bytes) -> None:
         op = head["op"]
         if op == "events":
-            self._on_events(head["events"])
-        elif op == "answers" and self._asked is not None:
-            done = self._asked
-            self._asked = None
-            answers = _answers(head["answers"], body)
-            if not done.done():
-                done.set_result(answers)
-        elif op == "ready" and self._loaded is not None:
-            self._loaded.set_result(Ready(head["seconds"], head["generates"]))
-        elif op == "failed" and self._loaded is not None:
-            if head["trace"]:
-                log.error("%s", head["trace"])
-            self._lost = head["message"]
-            self.close()
+            self._listener.heard(self, head["events"])
+        elif op == "answers":
+            self.takes_several = head["takes_several"]
+            self._listener.answered(self, _answers(head["answers"], body))
+        elif op == "ready" and self._loaded is not None and not self._loaded.done():
+            self.takes_several = head["takes_several"]
+            self._loaded.set_result(Ready(head["seconds"], head["generates"], head["memory"]))
+        elif op == "failed":
+            self.kill(Loss(head["message"], head["trace"]))
+        if head.get("memory") is not None and op != "ready":
+            self._listener.grew(self, head["memory"], is_spent=head["is_spent"])
 
-    def _send(self, frame: bytes) -> None:
+    def _send(self, head: dict[str, Any], bodies: Sequence[bytes] = ()) -> None:
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(frame)
+            self._transport.writelines(pack(head, bodies))
 
-    @property
-    def _pid(self) -> int | None:
-        return self.process.pid if self.process else None
+    # ---------------------------------------------------------------------------- the end
 
-    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Notice the end of the process, also where children of it keep the socket open."""
-        assert self.process is not None
-        if sys.platform != "linux":
+    def _await_end(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Runs in a thread: wait for the process, and end what it has started."""
+        assert self._process is not None
+        process = self._process
+        if hasattr(os, "waitid"):  # so its number is nobody else's yet
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+        status = process.wait()
+        with suppress(RuntimeError):  # the loop may be closed by now
+            loop.call_soon_threadsafe(self._has_ended, status)
+
+    def _has_ended(self, status: int) -> None:
+        self._status = status
+        if self._transport is None:
+            self._tell_end()
+        else:  # what it has still said is read first
+            asyncio.get_running_loop().call_later(_LAST_WORDS, self._transport.abort)
+
+    def _tell_end(self) -> None:
+        assert self._status is not None
+        assert self._ended is not None
+        if self.ended is not None:
             return
-        descriptor = os.pidfd_open(self.process.pid)
-
-        def ended() -> None:
-            loop.remove_reader(descriptor)
-            os.close(descriptor)
-            self._ended()
-
-        loop.add_reader(descriptor, ended)
-
-    def _ended(self) -> None:
-        assert self.process is not None
-        status = self.process.wait()
-        if self._transport is not None:
-            self._transport.close()
-        reason = self._lost or _ending(status)
-        for future in (self._loaded, self._asked):
-            if future is not None and not future.done():
-                future.set_exception(WorkerLost(reason))
-        self._asked = None
-        self._on_lost(self, reason)
+        self.ended = loss = self._loss or _loss(self._status)
+        self._ended.set_result(None)
+        if self._loaded is not None and not self._loaded.done():
+            self._loaded.set_exception(WorkerLost(loss))
+        self._listener.lost(self, loss)
 
 
-def _answers(heads: list[dict[str, Any]], body: bytes) -> list[Answered | Failed]:
+def _answers(told: list[list[Any]], body: bytes) -> list[Answered | Failed]:
     found: list[Answered | Failed] = []
     start = 0
-    for head in heads:
-        end = start + head["size"]
-        if "failed" in head:
-            found.append(Failed(**head["failed"]))
+    for size, content_type, rest in told:
+        if content_type is None:
+            found.append(Failed(**rest))
         else:
-            found.append(Answered(body[start:end], head["type"], head["headers"]))
-        start = end
+            found.append(Answered(body[start : start + size], content_type, rest))
+            start += size
     return found
 
 
-def _ending(status: int) -> str:
-    if status < 0:
-        import signal
-
-        with suppress(ValueError):
-            return f"it was ended by {signal.Signals(-status).name}"
-    return f"it ended with status {status}"
+def _loss(status: int) -> Loss:
+    if status >= 0:
+        return Loss(f"it ended with status {status}")
+    with suppress(ValueError):
+        name = signal.Signals(-status).name
+        return Loss(f"it was ended by {name}", is_outside=-status == signal.SIGKILL)
+    return Loss(f"it was ended by signal {-status}")

@@ -9,48 +9,74 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any, Final
 
 _LENGTHS: Final = struct.Struct("!II")
 MAX_HEAD: Final = 64 << 20
 MAX_BODY: Final = (1 << 32) - 1
+_JOINED: Final = 1 << 16
+"""Bytes up to which copying into one piece costs less than sending many."""
 
 Frame = tuple[dict[str, Any], bytes]
+
+_encode: Final = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 class FrameError(ValueError):
     """The other end does not speak this language."""
 
 
-def pack(head: dict[str, Any], body: bytes = b"") -> bytes:
-    """A frame as bytes. Raises FrameError for one that is too large."""
-    text = json.dumps(head, separators=(",", ":")).encode()
-    if len(text) > MAX_HEAD or len(body) > MAX_BODY:
-        raise FrameError(f"A frame of {len(text)} and {len(body)} bytes is too large.")
-    return b"".join((_LENGTHS.pack(len(text), len(body)), text, body))
+def pack(head: dict[str, Any], bodies: Sequence[bytes] = ()) -> list[bytes]:
+    """A frame whose body is `bodies` together, as pieces to be sent one after the other.
+
+    Raises FrameError for one that is too large.
+    """
+    text = _encode(head).encode()
+    length = sum(map(len, bodies))
+    if len(text) > MAX_HEAD or length > MAX_BODY:
+        raise FrameError(f"A frame of {len(text)} and {length} bytes is too large.")
+    start = _LENGTHS.pack(len(text), length)
+    if length <= _JOINED:
+        return [b"".join((start, text, *bodies))]
+    return [start + text, *bodies]
 
 
 class Unpacker:
     """Frames out of bytes that come in any pieces."""
 
-    def __init__(self) -> None:
-        self._bytes = bytearray()
+    def __init__(self, max_body: int = MAX_BODY) -> None:
+        self._rest = bytearray()
+        self._needed = _LENGTHS.size
+        self._max_body = max_body
 
-    def feed(self, data: bytes) -> Iterator[Frame]:
+    def feed(self, data: bytes) -> list[Frame]:
         """The frames that `data` completes. Raises FrameError for what is none."""
-        self._bytes += data
-        while len(self._bytes) >= _LENGTHS.size:
-            head_length, body_length = _LENGTHS.unpack_from(self._bytes)
-            if head_length > MAX_HEAD:
-                raise FrameError(f"A frame announces a head of {head_length} bytes.")
-            start = _LENGTHS.size + head_length
-            end = start + body_length
-            if len(self._bytes) < end:
-                return
-            text, body = bytes(self._bytes[_LENGTHS.size : start]), bytes(self._bytes[start:end])
-            del self._bytes[:end]
-            yield _head(text), body
+        if self._rest:
+            self._rest += data
+            if len(self._rest) < self._needed:
+                return []
+            data, self._rest = bytes(self._rest), bytearray()
+        frames: list[Frame] = []
+        at = 0
+        while True:
+            start = at + _LENGTHS.size
+            if len(data) < start:
+                self._needed = _LENGTHS.size
+                break
+            head_length, body_length = _LENGTHS.unpack_from(data, at)
+            if head_length > MAX_HEAD or body_length > self._max_body:
+                raise FrameError(f"A frame announces {head_length} and {body_length} bytes.")
+            middle = start + head_length
+            end = middle + body_length
+            if len(data) < end:
+                self._needed = end - at
+                break
+            frames.append((_head(data[start:middle]), data[middle:end]))
+            at = end
+        if at < len(data):
+            self._rest += memoryview(data)[at:]
+        return frames
 
 
 def _head(text: bytes) -> dict[str, Any]:

@@ -6,114 +6,205 @@ predicts waits in the socket.
 
 from __future__ import annotations
 
-import ctypes
-import os
+import gc
 import select
-import signal
 import socket
-import sys
 import time
 import traceback
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from headrace.errors import HeadraceError
 from headrace.models.handover import load_handed
 from headrace.models.pyfunc import PyFuncModel
+from headrace.serving.worker import process
 from headrace.serving.worker.answers import Answered, Failed
 from headrace.serving.worker.calls import Call
 from headrace.serving.worker.frames import Unpacker, pack
 from headrace.serving.worker.generating import Generator, generator_for
 from headrace.serving.worker.scoring import Scorer
 
+MAX_ANSWER: Final = 512 << 20
+"""Bytes of one answer at most: more would fill the server's memory."""
 _CHUNK: Final = 1 << 18
-_SET_PARENT_DEATH_SIGNAL: Final = 1
+_FRAME: Final = 8 << 20
+"""Bytes of answers after which those that are there are sent."""
+_SIGN_OF_LIFE: Final = 1.0
+"""Seconds after which a worker that makes text says that it still does, though there is none."""
+
+MakeGenerator = Callable[[PyFuncModel, dict[str, Any]], Generator | None]
 
 
-def main(arguments: list[str]) -> None:
-    """Serve on the socket whose descriptor is the only argument."""
-    _end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends us
-    os.dup2(2, 1)  # what the model prints is no answer of anybody's
+class BrokenEngineError(Exception):
+    """What made text has failed for all, and cannot be used again."""
+
+
+def main(arguments: list[str], make_generator: MakeGenerator = generator_for) -> int:
+    """Serve on the socket whose descriptor is the only argument; the exit status."""
     with socket.socket(fileno=int(arguments[0])) as connection:
-        Worker(connection).run()
+        process.belong_to_parent(connection)
+        return Worker(connection, make_generator).run()
 
 
 class Worker:
     """See the module."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, make_generator: MakeGenerator) -> None:
         self._socket = connection
+        self._make_generator = make_generator
         self._unpacker = Unpacker()
         self._generator: Generator | None = None
         self._scorer: Scorer | None = None
+        self._memory_limit: int | None = None
+        self._spoke_at = 0.0
 
-    def run(self) -> None:
-        """Answer until the other end closes."""
-        while True:
-            busy = self._generator is not None and not self._generator.is_idle
-            if not busy or select.select([self._socket], [], [], 0)[0]:
-                data = self._socket.recv(_CHUNK)
-                if not data:
-                    return
-                for head, body in self._unpacker.feed(data):
-                    self._take(head, body)
-            if self._generator is not None and not self._generator.is_idle:
-                events = self._generator.step()
-                if events:
-                    self._say({"op": "events", "events": events})
+    def run(self) -> int:
+        """Answer until the other end closes; the exit status."""
+        try:
+            while True:
+                generator = self._generator
+                busy = generator is not None and not generator.is_idle
+                if not busy or select.select([self._socket], [], [], 0)[0]:
+                    data = self._socket.recv(_CHUNK)
+                    if not data:
+                        return 0
+                    for head, body in self._unpacker.feed(data):
+                        self._take(head, body)
+                if generator is not None and not generator.is_idle:
+                    self._step(generator)
+        except BrokenEngineError as error:
+            cause = error.__cause__
+            self._say_failure(f"the model could not go on: {_told_error(cause)}", cause)
+            return 1
+        except (BrokenPipeError, ConnectionResetError):
+            return 0
 
     def _take(self, head: dict[str, Any], body: bytes) -> None:
         op = head["op"]
-        if op == "load":
-            self._load(head)
-        elif op == "predict":
+        if op == "predict":
             self._predict(head["calls"], body)
         elif op == "generate" and self._generator is not None:
             self._generator.add(head)
         elif op == "cancel" and self._generator is not None:
             self._generator.cancel(head["key"])
+        elif op == "load":
+            self._load(head)
 
     def _load(self, head: dict[str, Any]) -> None:
         began = time.monotonic()
         try:
             model: PyFuncModel = load_handed(head["handed"], head.get("config"))
             self._scorer = Scorer(model)
-            self._generator = generator_for(model, head.get("engine") or {})
-        except Exception as error:  # noqa: BLE001 - loading runs the model's own code
-            known = isinstance(error, HeadraceError)
-            text = str(error) if known else f"{type(error).__name__}: {error}"
-            trace = None if known else traceback.format_exc()
-            self._say({"op": "failed", "message": text, "trace": trace})
+            self._generator = self._make_generator(model, head.get("engine") or {})
+        except HeadraceError as error:
+            self._say_failure(error.message, None)
             return
-        generates = None if self._generator is None else self._generator.facts
-        seconds = time.monotonic() - began
-        self._say({"op": "ready", "generates": generates, "seconds": seconds})
+        except BaseException as error:  # noqa: BLE001 - loading runs the model's code, exit() too
+            self._say_failure(_told_error(error), error)
+            return
+        # What the model and its libraries made lives as long as the worker: nothing to look for.
+        gc.collect()
+        gc.freeze()
+        limit = head.get("memory_limit")
+        memory = process.memory() if limit else None
+        if limit and memory:
+            if memory > limit:
+                text = f"it holds {memory:,} bytes once it is loaded; the limit is {limit:,}"
+                self._say_failure(text, None)
+                return
+            self._memory_limit = limit
+            process.refuse_memory_beyond(limit + limit // 4 - memory)
+        self._say(
+            {
+                "op": "ready",
+                "generates": None if self._generator is None else self._generator.facts,
+                "takes_several": self._scorer.takes_several,
+                "seconds": time.monotonic() - began,
+                "memory": memory,
+            }
+        )
 
-    def _predict(self, heads: list[dict[str, Any]], body: bytes) -> None:
+    def _predict(self, heads: list[list[Any]], body: bytes) -> None:
         calls, start = [], 0
-        for each in heads:
-            end = start + each["size"]
-            calls.append(Call(each["kind"], body[start:end], each["type"], each["options"]))
+        for kind, content_type, size, options in heads:
+            end = start + size
+            calls.append(Call(kind, body[start:end], content_type, options))
             start = end
         assert self._scorer is not None, "the server asks only what has said that it is ready"
-        answers = self._scorer.answer(calls)
-        told, bodies = [], []
-        for each, answer in zip(heads, answers, strict=True):
-            told.append({"key": each["key"], **_told(answer)})
-            bodies.append(answer.body if isinstance(answer, Answered) else b"")
-        self._say({"op": "answers", "answers": told}, b"".join(bodies))
+        answers = _answers_of(self._scorer, calls)
+        head: dict[str, Any] = {"op": "answers", "takes_several": self._scorer.takes_several}
+        told: list[list[Any]] = []
+        bodies: list[bytes] = []
+        size = 0
+        for answer in answers:
+            if size > _FRAME:
+                self._say({**head, "answers": told}, bodies)
+                told, bodies, size = [], [], 0
+            if isinstance(answer, Answered):
+                told.append([len(answer.body), answer.content_type, answer.headers])
+                bodies.append(answer.body)
+                size += len(answer.body)
+            else:
+                told.append([0, None, vars(answer)])
+        if self._memory_limit:
+            head["memory"] = process.memory()
+            head["is_spent"] = any(map(_is_out_of_memory, answers))
+        self._say({**head, "answers": told}, bodies)
 
-    def _say(self, head: dict[str, Any], body: bytes = b"") -> None:
-        self._socket.sendall(pack(head, body))
+    def _step(self, generator: Generator) -> None:
+        try:
+            events = generator.step()
+        except BaseException as error:
+            raise BrokenEngineError from error
+        now = time.monotonic()
+        if events or now - self._spoke_at > _SIGN_OF_LIFE:
+            head: dict[str, Any] = {"op": "events", "events": events}
+            if self._memory_limit:
+                head.update(memory=process.memory(), is_spent=False)
+            self._say(head)
+            self._spoke_at = now
+
+    def _say_failure(self, message: str, error: BaseException | None) -> None:
+        trace = "".join(traceback.format_exception(error)) if error else None
+        self._say({"op": "failed", "message": message, "trace": trace})
+
+    def _say(self, head: dict[str, Any], bodies: Sequence[bytes] = ()) -> None:
+        for piece in pack(head, bodies):
+            self._socket.sendall(piece)
 
 
-def _told(answer: Answered | Failed) -> dict[str, Any]:
-    if isinstance(answer, Failed):
-        return {"size": 0, "failed": vars(answer)}
-    return {"size": len(answer.body), "type": answer.content_type, "headers": answer.headers}
+def _answers_of(scorer: Scorer, calls: Sequence[Call]) -> list[Answered | Failed]:
+    """What the scorer answers. A model that wants to end the process fails for its request alone:
+    where several were answered together, for the one of them that does it.
+    """
+    try:
+        answers = scorer.answer(calls)
+        assert len(answers) == len(calls)
+        return [_bounded(answer) for answer in answers]
+    except BaseException as error:  # noqa: BLE001 - exit() and the like, in the model's code
+        if len(calls) == 1:
+            message = f"The model could not predict: {_told_error(error)}"
+            return [Failed(message, trace=traceback.format_exc())]
+    return [answer for call in calls for answer in _answers_of(scorer, [call])]
 
 
-def _end_with_parent() -> None:
-    """A model that hangs would not see the socket close when the server is killed."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+def _bounded(answer: Answered | Failed) -> Answered | Failed:
+    if isinstance(answer, Answered) and len(answer.body) > MAX_ANSWER:
+        return Failed(
+            f"The prediction has {len(answer.body):,} bytes; {MAX_ANSWER:,} at most can be sent. "
+            "Ask for fewer rows at a time."
+        )
+    return answer
+
+
+def _is_out_of_memory(answer: Answered | Failed) -> bool:
+    """Whether the model got no more memory: what it left behind then is not to be relied on."""
+    if isinstance(answer, Answered) or not answer.trace:
+        return False
+    last = answer.trace.rstrip().rpartition("\n")[2]
+    return last.partition(":")[0].endswith("MemoryError")
+
+
+def _told_error(error: BaseException | None) -> str:
+    text = str(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,275 @@
+"""Predictions: the requests that wait, and the batches that workers are at.
+
+A worker gets one batch at a time, so that one that hangs holds no other requests than its own. When
+a worker dies over a batch, each of its requests is tried once more alone: only the one that killed
+it fails. No request has a timer of its own; `sweep` looks after all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Protocol
+
+from headrace.errors import HeadraceError, TooManyRequests
+from headrace.serving.batching import BatchPolicy
+from headrace.serving.calls import DeadlineExceeded, ModelFailed
+from headrace.serving.settings import ServingSettings
+from headrace.serving.worker.answers import Answered, Failed
+from headrace.serving.worker.calls import Call
+from headrace.serving.worker_process import Loss, WorkerDied, WorkerProcess
+
+log = logging.getLogger("headrace.serving")
+
+IsGone = Callable[[], bool]
+"""Whether the caller of a request has hung up."""
+
+_BATCH_BYTES: Final = 32 << 20
+"""Bytes that a batch of several requests has at most."""
+_QUEUE_BYTES: Final = 1 << 30
+"""Bytes that may wait."""
+_HUNG: Final = 0.25
+"""The part of the time limit after which a batch of several is taken apart, so that there is time
+left for those that are not to blame."""
+
+
+class _Request:
+    """One call on its way to an answer."""
+
+    __slots__ = ("call", "deadline", "done", "is_gone", "is_suspect")
+
+    def __init__(
+        self, call: Call, done: asyncio.Future[Answered], deadline: float, is_gone: IsGone | None
+    ) -> None:
+        self.call = call
+        self.done = done
+        self.deadline = deadline
+        self.is_gone = is_gone
+        self.is_suspect = False
+        """A worker has died over it, so it goes alone, and not a third time."""
+
+
+class _Batch:
+    """What a worker is at."""
+
+    __slots__ = ("answered", "began", "requests")
+
+    def __init__(self, requests: list[_Request], began: float) -> None:
+        self.requests = requests
+        self.began = began
+        self.answered = 0
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anybody still waits for it."""
+        return not all(request.done.done() for request in self.requests)
+
+
+class Workers(Protocol):
+    """The workers that there are."""
+
+    def ready(self) -> Iterable[WorkerProcess]:
+        """Those that may be given something new."""
+
+
+class Predictions:
+    """See the module. Belongs to the event loop."""
+
+    def __init__(self, name: str, settings: ServingSettings, workers: Workers) -> None:
+        self.policy = BatchPolicy(settings.max_batch, settings.timeout)
+        self._name = name
+        self._settings = settings
+        self._workers = workers
+        self._queue: deque[_Request] = deque()
+        self._queued_bytes = 0
+        self._batches: dict[WorkerProcess, _Batch] = {}
+        self._is_giving = False
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def queued(self) -> int:
+        """Requests that wait."""
+        return len(self._queue)
+
+    @property
+    def under_way(self) -> int:
+        """Requests that workers are at."""
+        return sum(len(batch.requests) for batch in self._batches.values())
+
+    def is_busy(self, worker: WorkerProcess) -> bool:
+        """Whether it has a batch."""
+        return worker in self._batches
+
+    def submit(self, call: Call, is_gone: IsGone | None = None) -> asyncio.Future[Answered]:
+        """The answer to a call, once it is there; cancel it to forget the call.
+
+        Raises TooManyRequests at once when too many wait.
+        """
+        queue = self._queue
+        size = len(call.body)
+        if queue and (
+            len(queue) >= self._settings.max_queue or self._queued_bytes + size > _QUEUE_BYTES
+        ):
+            raise self._full()
+        done: asyncio.Future[Answered] = self._loop.create_future()
+        queue.append(_Request(call, done, time.monotonic() + self._settings.timeout, is_gone))
+        self._queued_bytes += size
+        if not self._is_giving:
+            # Not at once: what has arrived at the same time goes together.
+            self._is_giving = True
+            self._loop.call_soon(self.give)
+        return done
+
+    def give(self) -> None:
+        """Give what waits to workers that are free."""
+        self._is_giving = False
+        if not self._queue:
+            return
+        for worker in self._workers.ready():
+            if worker in self._batches:
+                continue
+            requests = self._take(self.policy.size if worker.takes_several else 1)
+            if not requests:
+                return
+            self._batches[worker] = _Batch(requests, time.monotonic())
+            worker.predict([request.call for request in requests])
+
+    def answered(self, worker: WorkerProcess, answers: Sequence[Answered | Failed]) -> None:
+        """A worker has answered the next ones of its batch."""
+        batch = self._batches[worker]
+        requests = batch.requests
+        first = batch.answered
+        batch.answered = first + len(answers)
+        if batch.answered > len(requests):
+            raise ValueError(f"{batch.answered} answers to {len(requests)} calls")
+        if batch.answered == len(requests):
+            del self._batches[worker]
+            self.policy.observe(len(requests), time.monotonic() - batch.began)
+            self.give()
+        for request, answer in zip(requests[first:], answers, strict=False):
+            if request.done.done():
+                continue
+            if isinstance(answer, Answered):
+                request.done.set_result(answer)
+            else:
+                request.done.set_exception(self._error(answer))
+
+    def lost(self, worker: WorkerProcess, loss: Loss) -> None:
+        """A worker is gone; what it was at is tried again where that can help."""
+        batch = self._batches.pop(worker, None)
+        if batch is None:
+            return
+        left = [each for each in batch.requests[batch.answered :] if not each.done.done()]
+        is_culprit = len(batch.requests) == 1 and (
+            batch.requests[0].is_suspect or not loss.is_outside
+        )
+        for request in reversed(left):
+            if is_culprit:
+                request.done.set_exception(_blamed(loss))
+            else:
+                request.is_suspect = True
+                self._queue.appendleft(request)
+                self._queued_bytes += len(request.call.body)
+        self.give()
+
+    def sweep(self, now: float) -> list[tuple[WorkerProcess, Loss]]:
+        """Fail what is too late, and forget what nobody waits for. The workers that hang, which
+        the caller ends.
+        """
+        if self._queue:
+            self._sweep_queue(now)
+        found: list[tuple[WorkerProcess, Loss]] = []
+        for worker, batch in self._batches.items():
+            seconds = now - batch.began
+            for request in batch.requests[batch.answered :]:
+                if request.deadline <= now and not request.done.done():
+                    request.done.set_exception(self._late())
+            if self._is_hung(batch, seconds):
+                found.append((worker, Loss(f"it hung for {seconds:.1f} seconds", is_hung=True)))
+        return found
+
+    def fail_all(self, error: HeadraceError, *, only_queued: bool = False) -> None:
+        """Answer all requests with this error."""
+        if not only_queued:
+            for batch in self._batches.values():
+                _fail(batch.requests, error)
+            self._batches.clear()
+        _fail(self._queue, error)
+        self._queue.clear()
+        self._queued_bytes = 0
+
+    def _take(self, most: int) -> list[_Request]:
+        """The requests of the next batch."""
+        queue, batch, size = self._queue, list[_Request](), 0
+        while queue:
+            request = queue[0]
+            length = len(request.call.body)
+            if not request.done.done():
+                if batch and (request.is_suspect or size + length > _BATCH_BYTES):
+                    break
+                batch.append(request)
+                size += length
+            queue.popleft()
+            self._queued_bytes -= length
+            if request.is_suspect or len(batch) >= most:
+                break
+        return batch
+
+    def _sweep_queue(self, now: float) -> None:
+        kept: deque[_Request] = deque()
+        size = 0
+        for request in self._queue:
+            if request.done.done():
+                continue
+            if request.deadline <= now:
+                request.done.set_exception(self._late())
+            elif request.is_gone is not None and request.is_gone():
+                request.done.cancel()
+            else:
+                kept.append(request)
+                size += len(request.call.body)
+        self._queue, self._queued_bytes = kept, size
+
+    def _is_hung(self, batch: _Batch, seconds: float) -> bool:
+        if seconds < self._settings.timeout * _HUNG:
+            return False
+        if not batch.is_wanted or len(batch.requests) > 1:
+            return True
+        others = self._queue and self._queue[0].is_suspect
+        return batch.requests[0].is_suspect and bool(others)
+
+    def _full(self) -> TooManyRequests:
+        ready = sum(1 for _ in self._workers.ready())
+        return TooManyRequests(
+            f"{len(self._queue)} requests wait for {self._name} already; try again later.",
+            self.policy.seconds_until_room(len(self._queue), ready),
+        )
+
+    def _late(self) -> DeadlineExceeded:
+        return DeadlineExceeded(
+            f"The prediction took longer than {self._settings.timeout:g} seconds, its waiting "
+            "included."
+        )
+
+    def _error(self, answer: Failed) -> ModelFailed:
+        if answer.trace:
+            log.warning("%s could not predict:\n%s", self._name, answer.trace.rstrip())
+        error = ModelFailed(answer.message, answer.trace)
+        error.error_code, error.http_status = answer.code, answer.status
+        return error
+
+
+def _blamed(loss: Loss) -> HeadraceError:
+    """The error for the request over which a worker was lost."""
+    if loss.is_hung:
+        return DeadlineExceeded(f"The model did not answer this request: {loss.reason}.")
+    return WorkerDied(f"The model's process ended over this request: {loss.reason}.")
+
+
+def _fail(requests: Iterable[_Request], error: HeadraceError) -> None:
+    for request in requests:
+        if not request.done.done():
+            request.done.set_exception(error)

@@ -1,0 +1,225 @@
+"""Streams of text: those that wait for a place at a worker, and those that a worker is at.
+
+First come, first served, over all workers: the first one goes to the worker with most room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Iterable
+from typing import Any, Protocol
+
+from headrace.errors import HeadraceError, TooManyRequests
+from headrace.serving.calls import DeadlineExceeded, Event, event_of
+from headrace.serving.engines.base import Finished, Refused
+from headrace.serving.settings import ServingSettings
+from headrace.serving.worker_process import Loss, WorkerDied, WorkerProcess
+
+
+class _Stream:
+    """One request for text."""
+
+    __slots__ = (
+        "error",
+        "events",
+        "head",
+        "heard_at",
+        "is_second_try",
+        "key",
+        "left",
+        "spoke",
+        "waiter",
+        "worker",
+    )
+
+    def __init__(self, key: int, head: dict[str, Any]) -> None:
+        self.key = key
+        self.head = {**head, "key": key}
+        self.left = max(1, head["sampling"].get("n") or 1)
+        """Choices that have not ended."""
+        self.events: deque[Event] = deque()
+        self.error: HeadraceError | None = None
+        self.heard_at = time.monotonic()
+        self.waiter: asyncio.Future[None] | None = None
+        self.worker: WorkerProcess | None = None
+        self.spoke = False
+        """Whether anything has come of it."""
+        self.is_second_try = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will come."""
+        return self.left <= 0 or self.error is not None
+
+    def wake(self) -> None:
+        """Let its reader go on."""
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(None)
+
+    def fail(self, error: HeadraceError) -> None:
+        """The last thing that is heard of it."""
+        if not self.is_over:
+            self.error = error
+            self.wake()
+
+
+class Capacities(Protocol):
+    """The workers that there are, and what they can do at the same time."""
+
+    def ready(self) -> Iterable[WorkerProcess]:
+        """Those that may be given something new."""
+
+    def capacity(self, worker: WorkerProcess) -> int:
+        """Choices that go on at once in a worker."""
+
+
+class Streams:
+    """See the module. Belongs to the event loop."""
+
+    def __init__(self, name: str, settings: ServingSettings, workers: Capacities) -> None:
+        self._name = name
+        self._settings = settings
+        self._workers = workers
+        self._keys = itertools.count(1)
+        self._waiting: deque[_Stream] = deque()
+        self._streams: dict[int, _Stream] = {}
+        self._loads: dict[WorkerProcess, int] = {}
+        """Choices that each worker is at."""
+
+    @property
+    def queued(self) -> int:
+        """Those that wait for a place."""
+        return len(self._waiting)
+
+    @property
+    def under_way(self) -> int:
+        """Those that a worker is at."""
+        return sum(1 for each in self._streams.values() if each.worker is not None)
+
+    def is_busy(self, worker: WorkerProcess) -> bool:
+        """Whether it has a stream."""
+        return worker in self._loads
+
+    async def generate(self, head: dict[str, Any]) -> AsyncGenerator[Event, None]:
+        """See Pool."""
+        if len(self._waiting) >= self._settings.max_queue:
+            raise TooManyRequests(
+                f"{len(self._waiting)} requests wait for {self._name} already; try again later.", 1
+            )
+        stream = _Stream(next(self._keys), head)
+        self._streams[stream.key] = stream
+        self._waiting.append(stream)
+        self.give()
+        try:
+            while True:
+                while stream.events:
+                    yield stream.events.popleft()
+                if stream.error is not None:
+                    raise stream.error
+                if stream.is_over:
+                    return
+                stream.waiter = asyncio.get_running_loop().create_future()
+                await stream.waiter
+        finally:
+            self._forget(stream)
+            self._streams.pop(stream.key, None)
+
+    def give(self) -> None:
+        """Give what waits to workers that have room."""
+        while self._waiting:
+            stream = self._waiting[0]
+            worker = self._worker_for(stream)
+            if worker is None:
+                return
+            self._waiting.popleft()
+            stream.worker = worker
+            if worker not in self._loads:
+                self._loads[worker] = 0
+                worker.heard_at = time.monotonic()  # it had no reason to say anything
+            self._loads[worker] += stream.left
+            worker.generate(stream.head)
+
+    def heard(self, told: list[list[Any]]) -> None:
+        """A worker says what became of its streams. Raises ValueError, TypeError for nonsense."""
+        now = time.monotonic()
+        for each in told:
+            stream = self._streams.get(each[1])
+            if stream is None or stream.is_over:
+                continue
+            event = event_of(each)
+            stream.heard_at, stream.spoke = now, True
+            stream.events.append(event)
+            if isinstance(event, Finished):
+                self._leave(stream, 1)
+            elif isinstance(event, Refused):
+                self._leave(stream, stream.left)
+            stream.wake()
+
+    def lost(self, worker: WorkerProcess, loss: Loss) -> None:
+        """A worker is gone. Streams of which nobody has heard anything yet are begun anew."""
+        self._loads.pop(worker, None)
+        again: list[_Stream] = []
+        for stream in self._streams.values():
+            if stream.worker is not worker or stream.is_over:
+                continue
+            stream.worker = None
+            if stream.spoke or stream.is_second_try:
+                stream.fail(WorkerDied(f"The model's process ended: {loss.reason}.", loss.trace))
+            else:
+                stream.is_second_try = True
+                again.append(stream)
+        self._waiting.extendleft(reversed(again))
+        self.give()
+
+    def sweep(self, now: float) -> list[tuple[WorkerProcess, Loss]]:
+        """End what stands still. The workers that hang, which the caller ends."""
+        timeout = self._settings.timeout
+        found = [
+            (worker, Loss(f"it hung for {now - worker.heard_at:.1f} seconds", is_hung=True))
+            for worker in self._loads
+            if now - worker.heard_at > timeout
+        ]
+        for stream in list(self._streams.values()):
+            if now - stream.heard_at > timeout:
+                stream.fail(DeadlineExceeded(f"Nothing came of the model for {timeout:g} seconds."))
+                self._forget(stream)
+        return found
+
+    def fail_all(self, error: HeadraceError, *, only_queued: bool = False) -> None:
+        """End all streams with this error."""
+        for stream in list(self._waiting if only_queued else self._streams.values()):
+            stream.fail(error)
+            self._forget(stream)
+
+    def _worker_for(self, stream: _Stream) -> WorkerProcess | None:
+        """The one with most room, if that is enough; one that has nothing else takes any."""
+        best, most = None, 0
+        for worker in self._workers.ready():
+            load = self._loads.get(worker, 0)
+            room = self._workers.capacity(worker) - load
+            if room > most and (room >= stream.left or load == 0):
+                best, most = worker, room
+        return best
+
+    def _forget(self, stream: _Stream) -> None:
+        """Free the place of a stream, which may be over already."""
+        if stream.worker is not None and stream.left > 0:
+            stream.worker.cancel(stream.key)
+            self._leave(stream, stream.left)
+        elif stream in self._waiting:
+            self._waiting.remove(stream)
+
+    def _leave(self, stream: _Stream, choices: int) -> None:
+        worker = stream.worker
+        stream.left -= choices
+        if stream.left <= 0:
+            stream.worker = None
+        if worker is None or worker not in self._loads:
+            return
+        self._loads[worker] -= choices
+        if self._loads[worker] <= 0:
+            del self._loads[worker]
+        self.give()

@@ -1,0 +1,78 @@
+"""What a worker asks of the operating system: to end with the server, and to bound its memory.
+
+What a system does not offer is left out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import io
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Final
+
+_SET_PARENT_DEATH_SIGNAL: Final = 1
+_MORE_DISPENSABLE: Final = 500
+_MOST_DISPENSABLE: Final = 1000
+
+
+def belong_to_parent(connection: socket.socket) -> None:
+    """Make this process, and those that a model forks from it, a part of the server that started
+    it: they end with it, even where the model hangs or the server was killed. What the model
+    prints goes to the log, and no child keeps `connection`.
+    """
+    os.set_inheritable(connection.fileno(), False)
+    _end_with_parent()
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_end_with_parent)
+        os.register_at_fork(after_in_child=connection.close)
+    # To stop is for the server, which lets us finish: a signal to all of its processes is not ours.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _ignore)
+    os.dup2(2, 1)  # what the model prints goes to the log, line by line
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
+    with contextlib.suppress(OSError, ValueError):
+        # Where memory runs out, better a worker ends, which can be replaced, than the server.
+        score = Path("/proc/self/oom_score_adj")
+        score.write_text(str(min(int(score.read_text()) + _MORE_DISPENSABLE, _MOST_DISPENSABLE)))
+
+
+def memory() -> int | None:
+    """Bytes of memory that this process holds; None where the system does not say."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return None
+
+
+def refuse_memory_beyond(room: int) -> None:
+    """Let this process get `room` more bytes of memory at most: beyond that the model's code sees
+    a MemoryError, where the system would end a process.
+    """
+    if sys.platform != "linux":
+        return
+    import resource
+
+    used = next(
+        int(line.split()[1]) * 1024
+        for line in Path("/proc/self/status").read_text().splitlines()
+        if line.startswith("VmData:")
+    )
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = used + room if hard == resource.RLIM_INFINITY else min(used + room, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+
+
+def _end_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+
+
+def _ignore(_number: int, _frame: object) -> None:
+    """A function, as programs that the model starts would inherit SIG_IGN."""

@@ -1,0 +1,207 @@
+"""Keeping the workers of one model version alive: started, replaced when they die, and ended.
+
+A worker that dies after it was loaded is replaced at once. One that dies while it is loaded is
+tried again, ever later, for as long as the server runs; the health of the server says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Final
+
+import psutil
+
+from headrace.errors import InvalidModel, Unavailable
+from headrace.serving.settings import ServingSettings
+from headrace.serving.worker_process import (
+    Listener,
+    Loss,
+    Ready,
+    WorkerLost,
+    WorkerProcess,
+    WorkerSpec,
+)
+
+log = logging.getLogger("headrace.serving")
+
+_FIRST_PAUSE: Final = 0.5
+_LONGEST_PAUSE: Final = 30.0
+_HOPELESS: Final = 3
+"""Times that loading failed in a row after which nobody waits for the next time."""
+_ROOM: Final = 1.25
+"""The memory that must be free for another worker, in sizes of the one that it replaces."""
+
+
+class Workforce:
+    """See the module. Belongs to the event loop."""
+
+    def __init__(
+        self,
+        name: str,
+        spec: WorkerSpec,
+        settings: ServingSettings,
+        listener: Listener,
+    ) -> None:
+        self.restarts = 0
+        """Workers that were started in the place of others."""
+        self.last_failure: str | None = None
+        """Why the last worker was lost, or could not be started."""
+        self._name = name
+        self._spec = spec
+        self._settings = settings
+        self._listener = listener
+        self._ready: dict[WorkerProcess, Ready] = {}
+        self._starting: set[WorkerProcess] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failures = 0
+        self._is_closing = False
+
+    @property
+    def alive(self) -> int:
+        """Workers that have loaded the model."""
+        return len(self._ready)
+
+    @property
+    def starting(self) -> int:
+        """Workers that are loading it."""
+        return len(self._starting)
+
+    def ready(self) -> Iterable[WorkerProcess]:
+        """Those that may be given something new."""
+        return [worker for worker in self._ready if not worker.is_leaving]
+
+    def facts(self, worker: WorkerProcess) -> Ready:
+        """What a loaded worker has said of itself."""
+        return self._ready[worker]
+
+    def why_hopeless(self) -> Unavailable | None:
+        """The error for requests while there is no worker, and none to be expected soon."""
+        if self._ready or self._failures < _HOPELESS:
+            return None
+        return Unavailable(
+            f"{self._name} cannot be loaded again: {self.last_failure}. The server goes on trying."
+        )
+
+    async def start(self) -> Ready:
+        """Load the model in all workers. Raises InvalidModel with the reason when it cannot be."""
+        jobs = [asyncio.create_task(self._load()) for _ in range(self._settings.workers)]
+        try:
+            return (await asyncio.gather(*jobs))[0]
+        except WorkerLost as error:
+            await self.close(0)
+            raise InvalidModel(f"{self._name} cannot be served: {error.loss.reason}.") from None
+        except BaseException:
+            await self.close(0)
+            raise
+        finally:
+            for job in jobs:
+                job.cancel()
+            await asyncio.gather(*jobs, return_exceptions=True)
+
+    def lost(self, worker: WorkerProcess, loss: Loss) -> None:
+        """A worker is gone: have another one in its place, if it was not meant to go."""
+        was_ready = self._ready.pop(worker, None) is not None
+        if self._is_closing or not was_ready or worker.is_leaving:
+            return
+        self._note(loss)
+        log.error("a worker of %s is gone: %s; another one is started", self._name, loss.reason)
+        self._run(self._replace())
+
+    def retire(self, worker: WorkerProcess, reason: str, finish: Callable[[], None]) -> None:
+        """Replace a worker that still works: by another one that is loaded first, where there is
+        memory for both. `finish` is called once the old one gets nothing new.
+        """
+        ready = self._ready.get(worker)
+        if worker.is_leaving or worker.is_retiring or ready is None or self._is_closing:
+            return
+        worker.is_retiring = True
+        self.last_failure = reason
+        log.warning("a worker of %s is replaced: %s", self._name, reason)
+        needed = (ready.memory or 0) * _ROOM
+        self._run(
+            self._retire(worker, finish, new_first=psutil.virtual_memory().available > needed)
+        )
+
+    async def close(self, grace: float) -> None:
+        """End all workers, those that do not end within `grace` seconds by force; return when all
+        have ended.
+        """
+        self._is_closing = True
+        for task in self._tasks:
+            task.cancel()
+        workers = [*self._ready, *self._starting]
+        for worker in workers:
+            worker.is_leaving = True
+            if grace > 0 and worker in self._ready:
+                worker.close(grace)
+            else:
+                worker.kill(Loss("the server has ended it"))
+        await asyncio.gather(*(worker.wait() for worker in workers))
+
+    async def _load(self) -> Ready:
+        """Add a worker. Raises WorkerLost."""
+        worker = WorkerProcess(self._spec, self._listener, self._settings.memory_limit)
+        self._starting.add(worker)
+        try:
+            async with asyncio.timeout(self._settings.load_timeout):
+                ready = await worker.start()
+        except TimeoutError:
+            reason = (
+                f"it was not loaded within {self._settings.load_timeout:g} seconds; expected less, "
+                "or a larger --load-timeout"
+            )
+            raise WorkerLost(Loss(reason)) from None
+        else:
+            if worker.ended is not None:  # between its word and now
+                raise WorkerLost(worker.ended)
+            self._ready[worker] = ready
+        finally:
+            if worker not in self._ready:
+                worker.kill(Loss("it could not be loaded"))
+            self._starting.discard(worker)
+        return ready
+
+    async def _replace(self) -> None:
+        """Add a worker, however often it takes."""
+        while True:
+            self.restarts += 1
+            try:
+                await self._load()
+            except WorkerLost as error:
+                self._failures += 1
+                self._note(error.loss)
+                pause = min(_FIRST_PAUSE * 2 ** min(self._failures - 1, 16), _LONGEST_PAUSE)
+                log.error(
+                    "a worker of %s could not be started (time %d in a row): %s; the next try is "
+                    "in %g seconds",
+                    *(self._name, self._failures, error.loss.reason, pause),
+                )
+                self._listener.changed()
+                await asyncio.sleep(pause)
+            else:
+                self._failures = 0
+                self._listener.changed()
+                return
+
+    async def _retire(
+        self, worker: WorkerProcess, finish: Callable[[], None], *, new_first: bool
+    ) -> None:
+        if new_first:
+            await self._replace()
+        worker.is_leaving = True
+        finish()
+        if not new_first:
+            await worker.wait()
+            await self._replace()
+
+    def _note(self, loss: Loss) -> None:
+        self.last_failure = loss.reason
+        if loss.trace:
+            log.error("%s:\n%s", self._name, loss.trace.rstrip())
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
