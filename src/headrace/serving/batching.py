@@ -27,12 +27,13 @@ class BatchPolicy:
         """How often a batch had so many requests."""
         self._max_batch = max_batch
         self._slow = timeout * _SLOW
-        self._seconds_each = 0.0
+        self.seconds_each = 0.0
+        """That a request takes of a worker, on average."""
 
     def observe(self, size: int, seconds: float) -> None:
         """A batch of `size` requests was predicted in `seconds`."""
         self.sizes[size] = self.sizes.get(size, 0) + 1
-        self._seconds_each += _MEMORY * (seconds / size - self._seconds_each)
+        self.seconds_each += _MEMORY * (seconds / size - self.seconds_each)
         if seconds > self._slow:
             self.size = max(1, min(self.size, size) // 2)
         elif size == self.size < self._max_batch:
@@ -40,4 +41,4 @@ class BatchPolicy:
 
     def seconds_until_room(self, queued: int, workers: int) -> int:
         """Whole seconds, at least 1, after which half of what is queued will be answered."""
-        return max(1, math.ceil(queued / 2 * self._seconds_each / max(workers, 1)))
+        return max(1, math.ceil(queued / 2 * self.seconds_each / max(workers, 1)))

@@ -202,6 +202,8 @@ class Pool:
         now = time.monotonic()
         for worker, loss in (*self._predictions.sweep(now), *self._streams.sweep(now)):
             worker.kill(loss)
+        for worker in self._predictions.stuck(now):
+            self._workforce.relieve(worker, "it is at one request for long, and others wait")
         status = (self._predictions, self._streams)
         if any(each.queued or each.under_way for each in status):
             self._look_later()

@@ -32,8 +32,10 @@ _BATCH_BYTES: Final = 32 << 20
 _QUEUE_BYTES: Final = 1 << 30
 """Bytes that may wait."""
 _HUNG: Final = 0.25
-"""The part of the time limit after which a batch of several is taken apart, so that there is time
-left for those that are not to blame."""
+"""The part of the time limit after which a batch of several is taken apart, and another worker is
+started beside one that is at a single request, so that there is time left for the others."""
+_USUAL: Final = 4
+"""How many times longer than usual a single request must take for that."""
 
 
 class _Request:
@@ -190,6 +192,13 @@ class Predictions:
             if self._is_hung(batch, seconds):
                 found.append((worker, Loss(f"it hung for {seconds:.1f} seconds", is_hung=True)))
         return found
+
+    def stuck(self, now: float) -> list[WorkerProcess]:
+        """Workers that are at a single request for so long that others should not wait for it."""
+        if not self._queue:
+            return []
+        limit = max(self._settings.timeout * _HUNG, self.policy.seconds_each * _USUAL)
+        return [worker for worker, batch in self._batches.items() if now - batch.began > limit]
 
     def fail_all(self, error: HeadraceError, *, only_queued: bool = False) -> None:
         """Answer all requests with this error."""

@@ -113,16 +113,18 @@ class Workforce:
         """Replace a worker that still works: by another one that is loaded first, where there is
         memory for both. `finish` is called once the old one gets nothing new.
         """
-        ready = self._ready.get(worker)
-        if worker.is_leaving or worker.is_retiring or ready is None or self._is_closing:
-            return
-        worker.is_retiring = True
-        self.last_failure = reason
-        log.warning("a worker of %s is replaced: %s", self._name, reason)
-        needed = (ready.memory or 0) * _ROOM
-        self._run(
-            self._retire(worker, finish, new_first=psutil.virtual_memory().available > needed)
-        )
+        if self._may_go(worker):
+            self._note_going(worker, reason)
+            self._run(self._retire(worker, finish, new_first=self._has_room_beside(worker)))
+
+    def relieve(self, worker: WorkerProcess, reason: str) -> None:
+        """Start another one at once in the place of a worker that gets nothing new, if there is
+        memory for both.
+        """
+        if self._may_go(worker) and self._has_room_beside(worker):
+            self._note_going(worker, reason)
+            worker.is_leaving = True
+            self._run(self._replace())
 
     async def close(self, grace: float) -> None:
         """End all workers, those that do not end within `grace` seconds by force; return when all
@@ -139,6 +141,22 @@ class Workforce:
             else:
                 worker.kill(Loss("the server has ended it"))
         await asyncio.gather(*(worker.wait() for worker in workers))
+
+    def _may_go(self, worker: WorkerProcess) -> bool:
+        return worker in self._ready and not (worker.is_retiring or self._is_closing)
+
+    def _has_room_beside(self, worker: WorkerProcess) -> bool:
+        try:
+            held = psutil.Process(worker.pid).memory_info().rss
+        except psutil.Error:
+            return True
+        available: int = psutil.virtual_memory().available
+        return available > held * _ROOM
+
+    def _note_going(self, worker: WorkerProcess, reason: str) -> None:
+        worker.is_retiring = True
+        self.last_failure = reason
+        log.warning("a worker of %s is replaced: %s", self._name, reason)
 
     async def _load(self) -> Ready:
         """Add a worker. Raises WorkerLost."""
