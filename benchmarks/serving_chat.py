@@ -74,7 +74,7 @@ class HeadraceChat(ChatPeer, Headrace):
 
     def command(self, place: Place) -> list[str]:
         """One model from a folder."""
-        program = [self.program("headrace"), "models", "serve"]
+        program = [self.program("headrace"), "models", "serve", "--env-manager", "local"]
         return [*program, "-m", str(place.folder / "model"), "-p", str(place.port)]
 
     def question(self, kind: str, question: str) -> bytes:

@@ -65,7 +65,7 @@ class HeadraceServing(Headrace, ServingPeer):
 
     def command(self, place: Place) -> list[str]:
         """One model from a folder."""
-        program = [self.program("headrace"), "models", "serve"]
+        program = [self.program("headrace"), "models", "serve", "--env-manager", "local"]
         return [*program, "-m", str(place.folder / "model"), "-p", str(place.port)]
 
 
