@@ -20,7 +20,7 @@ from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
 
 
-class Chatty(PythonModel):
+class Chatty(PythonModel):  # type: ignore[misc]  # its name is found when the model is loaded
     """See the module."""
 
     def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:

@@ -154,6 +154,8 @@ def embeddings_request(
     texts = texts_of(document)
     if len(texts) > _MOST_TEXTS:
         raise InvalidRequest(f"'input' has {len(texts)} texts; at most {_MOST_TEXTS} are taken.")
+    if not all(texts):
+        raise InvalidRequest("'input' has an empty text, of which nothing can be embedded.")
     if any(len(text) > _LONGEST_TEXT for text in texts):
         raise InvalidRequest(
             f"'input' has a text that is too long; at most {_LONGEST_TEXT} characters are taken."

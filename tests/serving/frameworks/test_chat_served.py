@@ -1,0 +1,303 @@
+"""Language models as the real `openai` client sees them: a tiny Phi-3 that knows answers by heart,
+in transformers' continuous engine; and a tiny BERT that embeds.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fixtures.tiny_language import ANSWERS, conversation, tiny_bert, tiny_phi3
+from tests.serving.served import ServingLauncher, ServingProcess
+
+openai = pytest.importorskip("openai")
+transformers = pytest.importorskip("transformers")
+pytest.importorskip("torch")
+pytestmark = [pytest.mark.heavy, pytest.mark.filterwarnings("ignore")]
+
+QUESTION, ANSWER = next(iter(ANSWERS.items()))
+USER = [{"role": "user", "content": QUESTION}]
+GREEDY = {"model": "chat", "temperature": 0, "messages": USER}
+
+
+@pytest.fixture(scope="session")
+def phi3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_phi3(tmp_path_factory.getbasetemp() / "tiny-phi3")
+
+
+@pytest.fixture(scope="module")
+def server(
+    phi3: Path, tmp_path_factory: pytest.TempPathFactory, shared_serving_process: ServingLauncher
+) -> ServingProcess:
+    import headrace.transformers as flavor
+
+    folder = tmp_path_factory.mktemp("models")
+    pipeline = transformers.pipeline("text-generation", model=str(phi3), device="cpu")
+    flavor.save_model(pipeline, folder / "chat", task="llm/v1/chat")
+    flavor.save_model(pipeline, folder / "completions", task="llm/v1/completions")
+    bert = transformers.pipeline(
+        "feature-extraction", model=str(tiny_bert(folder / "bert")), device="cpu"
+    )
+    flavor.save_model(bert, folder / "vectors", task="llm/v1/embeddings")
+    names = [folder / name for name in ("chat", "completions", "vectors")]
+    return shared_serving_process(*names, threads=1, slots=4)
+
+
+@pytest.fixture
+def client(server: ServingProcess) -> Iterator[Any]:
+    with openai.OpenAI(base_url=f"{server.address}/v1", api_key="none", max_retries=0) as found:
+        yield found
+
+
+def test_a_chat_is_answered(client: Any) -> None:
+    """As written in OpenAI's documentation."""
+    answer = client.chat.completions.create(**GREEDY)
+    (choice,) = answer.choices
+    assert (choice.message.role, choice.message.content) == ("assistant", ANSWER)
+    assert choice.finish_reason == "stop"
+    assert answer.object == "chat.completion"
+    assert answer.model == "chat"
+    usage = answer.usage
+    assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens
+    assert usage.prompt_tokens > usage.completion_tokens > 5
+    assert answer._request_id.startswith("req-")
+
+
+def test_a_chat_comes_in_pieces(client: Any) -> None:
+    """The role, the text, why it ended, and the usage where it was asked for."""
+    options = {"stream": True, "stream_options": {"include_usage": True}}
+    first, *pieces, end, last = client.chat.completions.create(**GREEDY, **options)
+    assert first.choices[0].delta.role == "assistant"
+    assert "".join(each.choices[0].delta.content for each in pieces) == ANSWER
+    assert len(pieces) > 5
+    assert end.choices[0].finish_reason == "stop"
+    assert not end.choices[0].delta.content
+    assert last.choices == []
+    assert last.usage == client.chat.completions.create(**GREEDY).usage
+    assert len({each.id for each in (first, *pieces, end, last)}) == 1
+    without = list(client.chat.completions.create(**GREEDY, stream=True))
+    assert all(each.usage is None for each in without)
+
+
+def test_the_stream_helper_of_the_client_reads_it(client: Any) -> None:
+    """Which puts the pieces together, and checks them."""
+    with client.chat.completions.stream(**GREEDY, n=2) as stream:
+        final = stream.get_final_completion()
+    assert [each.message.content for each in final.choices] == [ANSWER] * 2
+
+
+def test_several_choices_come_beside_each_other(client: Any) -> None:
+    """Each with its index; greedy ones are equal, drawn ones differ and repeat with their seed."""
+    texts = ["", ""]
+    order = []
+    for chunk in client.chat.completions.create(**GREEDY, n=2, stream=True):
+        (choice,) = chunk.choices
+        texts[choice.index] += choice.delta.content or ""
+        order.append(choice.index)
+    assert texts == [ANSWER] * 2
+    assert order.index(1) < len(order) - 1 - order[::-1].index(0), "they take turns"
+    drawn = {**GREEDY, "temperature": 3, "n": 4, "seed": 3, "max_tokens": 8}
+    made = [
+        [each.message.content for each in client.chat.completions.create(**drawn).choices]
+        for _ in range(2)
+    ]
+    assert made[0] == made[1]
+    assert len(set(made[0])) > 1
+
+
+@pytest.mark.parametrize("stop", [["Paris"], "Paris", ["nowhere", "of France is Par"]])
+def test_a_stop_text_is_cut(client: Any, stop: Any) -> None:
+    """Before it, whole and in pieces, also within tokens."""
+    cut = (
+        ANSWER[: min(ANSWER.index(each) for each in stop if each in ANSWER)]
+        if (isinstance(stop, list))
+        else ANSWER[: ANSWER.index(stop)]
+    )
+    (choice,) = client.chat.completions.create(**GREEDY, stop=stop).choices
+    assert (choice.message.content, choice.finish_reason) == (cut, "stop")
+    pieces = client.chat.completions.create(**GREEDY, stop=stop, stream=True)
+    assert "".join(each.choices[0].delta.content or "" for each in pieces) == cut
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+def test_a_length_is_kept(client: Any, name: str) -> None:
+    """And said to be the reason."""
+    answer = client.chat.completions.create(**GREEDY, **{name: 3})
+    assert answer.choices[0].finish_reason == "length"
+    assert answer.usage.completion_tokens == 3
+    assert ANSWER.startswith(answer.choices[0].message.content)
+
+
+def test_penalties_and_biases_change_the_answer(client: Any) -> None:
+    """They reach the engine."""
+    (choice,) = client.chat.completions.create(
+        **GREEDY, max_tokens=9, logit_bias={300: 100}
+    ).choices
+    assert choice.message.content != ANSWER
+    drawn = {**GREEDY, "temperature": 3, "seed": 1, "max_tokens": 40}
+    penalties = {"presence_penalty": 2, "frequency_penalty": 2}
+    one, other = (client.chat.completions.create(**drawn, **each) for each in ({}, penalties))
+    assert one.choices[0].message.content != other.choices[0].message.content
+
+
+def test_log_probabilities_are_told(client: Any) -> None:
+    """Of the tokens that make the text, with the likeliest ones; whole and in pieces."""
+    asked = {**GREEDY, "logprobs": True, "top_logprobs": 2}
+    (choice,) = client.chat.completions.create(**asked).choices
+    tokens = choice.logprobs.content
+    assert "".join(each.token for each in tokens).strip() == ANSWER
+    for each in tokens:
+        assert each.logprob == pytest.approx(each.top_logprobs[0].logprob)
+        assert bytes(each.bytes).decode() == each.token
+        assert len(each.top_logprobs) == 2
+    pieces = client.chat.completions.create(**asked, stream=True)
+    streamed = [
+        token
+        for chunk in pieces
+        if chunk.choices[0].logprobs
+        for token in chunk.choices[0].logprobs.content
+    ]
+    assert [each.token for each in streamed] == [each.token for each in tokens]
+
+
+@pytest.mark.parametrize("model", ["chat", "completions"])
+def test_prompts_are_gone_on_from(client: Any, model: str) -> None:
+    """A text, several, tokens; by a model for chats, and by one for completions."""
+    asked = {"model": model, "prompt": "The capital of", "temperature": 0, "max_tokens": 4}
+    answer = client.completions.create(**asked, logprobs=2)
+    assert answer.object == "text_completion"
+    (choice,) = answer.choices
+    assert choice.text
+    assert "".join(choice.logprobs.tokens).strip() == choice.text
+    assert len(choice.logprobs.top_logprobs[0]) == 2
+    both = {**asked, "prompt": ["The capital of", "Who"], "n": 2}
+    several = client.completions.create(**both)
+    assert [each.index for each in several.choices] == [0, 1, 2, 3]
+    texts = [each.text for each in several.choices]
+    assert texts[:2] == [choice.text] * 2
+    assert texts[2] == texts[3]
+    pieces = ["", "", "", ""]
+    for chunk in client.completions.create(**both, stream=True):
+        pieces[chunk.choices[0].index] += chunk.choices[0].text
+    assert pieces == texts
+    tokens = client.completions.create(**{**asked, "prompt": [[10, 20], [30]]})
+    assert len(tokens.choices) == 2
+    assert tokens.usage.prompt_tokens == 3
+
+
+def test_texts_are_embedded(client: Any) -> None:
+    """In the client's own format (base64), and as numbers: the same; in any company the same."""
+    one = client.embeddings.create(model="vectors", input="A spider has eight legs.")
+    (data,) = one.data
+    assert len(data.embedding) == 32
+    assert one.usage.prompt_tokens == one.usage.total_tokens > 3
+    plain = client.embeddings.create(
+        model="vectors", input="A spider has eight legs.", encoding_format="float"
+    )
+    assert plain.data[0].embedding == pytest.approx(data.embedding, abs=1e-6)
+    several = client.embeddings.create(
+        model="vectors", input=["MLflow", "A spider has eight legs."], dimensions=32
+    )
+    assert [each.index for each in several.data] == [0, 1]
+    assert several.data[1].embedding == pytest.approx(data.embedding, abs=1e-5)
+
+
+def test_embeddings_that_are_asked_together_are_each_ones_own(client: Any) -> None:
+    """Also where one of them cannot be answered."""
+    texts = [f"number {n}" for n in range(8)]
+    alone = {
+        text: client.embeddings.create(model="vectors", input=text).data[0].embedding
+        for text in texts
+    }
+    usage = {t: client.embeddings.create(model="vectors", input=t).usage for t in texts}
+    found: dict[str, Any] = {}
+
+    def ask(text: str) -> None:
+        try:
+            more = {"dimensions": 7} if text == texts[3] else {}
+            found[text] = client.embeddings.create(model="vectors", input=text, **more)
+        except openai.BadRequestError as error:
+            found[text] = error
+
+    threads = [threading.Thread(target=ask, args=(text,)) for text in texts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert "32" in found.pop(texts[3]).message
+    for text, answer in found.items():
+        assert answer.data[0].embedding == pytest.approx(alone[text], abs=1e-5)
+        assert answer.usage == usage[text]
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"input": [1, 2, 3]}, "tokens"),
+        ({"input": [[1], [2]]}, "tokens"),
+        ({"input": []}, "text"),
+        ({"input": ""}, "empty"),
+        ({"input": ["a", 5]}, "text"),
+        ({"dimensions": 64}, "32"),
+        ({"dimensions": -1}, "dimensions"),
+        ({"encoding_format": "hex"}, "encoding_format"),
+        ({"input": ["a"] * 3000}, "2048"),
+        ({"input": "a" * 1_000_001}, "too long"),
+    ],
+)
+def test_what_cannot_be_embedded_is_refused(client: Any, more: dict[str, Any], says: str) -> None:
+    with pytest.raises(openai.BadRequestError, match=says):
+        client.embeddings.create(**{"model": "vectors", "input": "a", **more})
+
+
+def test_models_are_listed(client: Any) -> None:
+    """All of them, and each by its name."""
+    assert {each.id for each in client.models.list()} == {"chat", "completions", "vectors"}
+    assert client.models.retrieve("chat").id == "chat"
+    with pytest.raises(openai.NotFoundError) as caught:
+        client.models.retrieve("nobody")
+    assert caught.value.code == "model_not_found"
+
+
+def test_models_are_asked_for_what_they_do(client: Any, phi3: Path) -> None:
+    """The source's name will do; other tasks and unknown models are refused."""
+    assert client.chat.completions.create(**{**GREEDY, "model": str(phi3)})
+    with pytest.raises(openai.NotFoundError, match="chat, completions, vectors"):
+        client.chat.completions.create(**{**GREEDY, "model": "gpt-5"})
+    with pytest.raises(openai.BadRequestError, match="/v1/completions"):
+        client.chat.completions.create(**{**GREEDY, "model": "completions"})
+    with pytest.raises(openai.BadRequestError, match="/v1/embeddings"):
+        client.completions.create(model="vectors", prompt="a")
+    with pytest.raises(openai.BadRequestError, match="/v1/chat/completions"):
+        client.embeddings.create(model="chat", input="a")
+
+
+def test_the_same_conversation_on_invocations_has_a_bare_answer(server: ServingProcess) -> None:
+    """An object, where MLflow answers a list; and in pieces, where MLflow has none."""
+    path = "/models/chat/invocations"
+    body = conversation(QUESTION, temperature=0)
+    answer = server.ask(json.dumps(body).encode(), path=path)
+    assert answer.status == 200
+    assert answer.json()["choices"][0]["message"]["content"] == ANSWER
+    pieces = server.ask(json.dumps({**body, "stream": True}).encode(), path=path)
+    assert pieces.headers["content-type"].startswith("text/event-stream")
+    *events, done, _ = pieces.body.decode().split("\n\n")
+    assert done == "data: [DONE]"
+    chunks = [json.loads(each.removeprefix("data: ")) for each in events]
+    assert "".join(c["choices"][0]["delta"].get("content", "") for c in chunks) == ANSWER
+
+
+def test_hanging_up_frees_the_place(server: ServingProcess, client: Any) -> None:
+    """More hang up than there are places, in the middle of answers that would go on for long."""
+    endless = {**GREEDY, "temperature": 3, "max_tokens": 200, "n": 4}
+    endless["logit_bias"] = {str(token): -100 for token in range(6)}
+    for _ in range(3):
+        stream = client.chat.completions.create(**endless, stream=True)
+        next(iter(stream))
+        stream.close()
+    assert client.chat.completions.create(**GREEDY).choices[0].message.content == ANSWER
