@@ -42,7 +42,7 @@ def repository_files() -> tuple[str, ...]:
     if listing.returncode == 0:
         names = [name for name in listing.stdout.split("\0") if name]
     else:  # a source distribution: no git, and nothing but our files
-        folders = ("src", "tests", "docs", "benchmarks", "constraints")
+        folders = ("src", "tests", "docs", "examples", "benchmarks", "constraints")
         found = (path for folder in folders for path in (ROOT / folder).rglob("*"))
         names = [str(path.relative_to(ROOT)) for path in (*found, *ROOT.glob("*.*"))]
     return tuple(

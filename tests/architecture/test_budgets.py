@@ -85,7 +85,7 @@ def wide_classes(files: Sequence[PythonFile]) -> list[str]:
 
 
 def test_files_are_short() -> None:
-    problems = long_files(python_files("src", "benchmarks"), MAX_FILE_LINES)
+    problems = long_files(python_files("src", "benchmarks", "examples"), MAX_FILE_LINES)
     problems += long_files(python_files("tests"), MAX_TEST_FILE_LINES)
     assert not problems, report(problems)
 
@@ -95,7 +95,7 @@ def test_half_of_the_files_are_shorter_still() -> None:
 
 
 def test_functions_are_short() -> None:
-    problems = long_functions(python_files("src", "benchmarks", "tests"))
+    problems = long_functions(python_files("src", "benchmarks", "examples", "tests"))
     assert not problems, report(problems)
 
 

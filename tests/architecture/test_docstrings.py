@@ -83,7 +83,7 @@ def undocumented(files: Sequence[PythonFile]) -> list[str]:
 
 
 def test_everything_public_has_a_docstring() -> None:
-    problems = undocumented(python_files("src"))
+    problems = undocumented(python_files("src", "examples"))
     assert not problems, report(problems)
 
 
