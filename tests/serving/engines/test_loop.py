@@ -30,7 +30,9 @@ class TestContinuousLoop(GenerationEngineContract):
         return KNOWN
 
 
-def loop(decoder: MadeDecoder | None = None, *, chunk: int = 512, **config: Any) -> ContinuousLoop:
+def loop(
+    decoder: MadeDecoder | None = None, *, chunk: int | None = None, **config: Any
+) -> ContinuousLoop:
     return ContinuousLoop(decoder or MadeDecoder(), config, chunk=chunk)
 
 

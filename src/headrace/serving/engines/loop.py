@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import logging
+import time
 from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +18,7 @@ from headrace.serving.engines.base import (
     Started,
 )
 from headrace.serving.engines.decoder import Decoder
+from headrace.serving.engines.pace import Pace
 from headrace.serving.engines.sampling import Chooser, chosen, defaults_of
 from headrace.serving.engines.sequences import Choice, ChoiceText
 
@@ -24,8 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_log = logging.getLogger(__name__)
-_CHUNK: Final = 512
+_log: Final = logging.getLogger("headrace.serving")
 
 
 class ContinuousLoop(GenerationEngine):
@@ -36,18 +37,23 @@ class ContinuousLoop(GenerationEngine):
     has_logprobs = True
 
     def __init__(
-        self, decoder: Decoder, defaults: Mapping[str, Any] | None = None, *, chunk: int = _CHUNK
+        self,
+        decoder: Decoder,
+        defaults: Mapping[str, Any] | None = None,
+        *,
+        chunk: int | None = None,
     ) -> None:
         """`defaults` say how the model answers where a request does not (see `defaults_of`).
 
-        Of prompts `chunk` tokens at most are taken in between two tokens of the others.
+        Of prompts `chunk` tokens at most are taken in between two tokens of the others; None: as
+        many as take a quarter of a second or so.
         """
         self.model_name = decoder.model_name
         self.capacity = decoder.slots
         self.context_length = decoder.context_length
         self._decoder = decoder
         self._defaults = defaults_of(defaults or {})
-        self._chunk = chunk
+        self._pace = Pace(chunk)
         self._new: list[Generation] = []
         self._waiting: deque[Choice] = deque()
         self._joining: deque[Choice] = deque()
@@ -81,7 +87,9 @@ class ContinuousLoop(GenerationEngine):
         if self._active:
             active = self._active
             slots = [each.slot for each in active]
+            began = time.perf_counter()
             logits = self._decoder.step(slots, [each.last for each in active])
+            self._pace.stepped(time.perf_counter() - began)
             self._active = self._go_on(active, logits, events)
         return events
 
@@ -179,12 +187,14 @@ class ContinuousLoop(GenerationEngine):
 
     def _all_taken_in(self, group: list[Choice]) -> NDArray[np.float32] | None:
         """None where the model raises, which may be for one of them."""
+        prompts = [each.prompt for each in group]
+        began = time.perf_counter()
         try:
-            return self._decoder.prefill_many(
-                [each.slot for each in group], [each.prompt for each in group]
-            )
+            logits = self._decoder.prefill_many([each.slot for each in group], prompts)
         except Exception:  # noqa: BLE001 - one prompt's failure must not be the others'
             return None
+        self._pace.took(max(map(len, prompts)) * len(group), time.perf_counter() - began)
+        return logits
 
     def _together(self) -> list[Choice]:
         """The first that are joining, as many as can be taken in together as a whole."""
@@ -192,14 +202,15 @@ class ContinuousLoop(GenerationEngine):
         longest = 0
         for choice in self._joining:
             longest = max(longest, len(choice.prompt))
-            if longest * (len(group) + 1) > self._chunk:
+            if longest * (len(group) + 1) > self._pace.tokens:
                 break
             group.append(choice)
         return group or [self._joining[0]]
 
     def _take_in(self, choice: Choice, events: list[Event]) -> None:
         """The next part of its prompt."""
-        part = choice.prompt[choice.taken : choice.taken + self._chunk]
+        part = choice.prompt[choice.taken : choice.taken + self._pace.tokens]
+        began = time.perf_counter()
         try:
             logits = self._decoder.prefill(choice.slot, part, choice.taken)
         except Exception as error:  # noqa: BLE001 - a prompt's failure must not be the others'
@@ -208,6 +219,7 @@ class ContinuousLoop(GenerationEngine):
             said = f"The model does not take this prompt: {type(error).__name__}: {error}"
             events.append(Refused(choice.key, said.partition("\n")[0], "INTERNAL_ERROR"))
             return
+        self._pace.took(len(part), time.perf_counter() - began)
         choice.taken += len(part)
         if choice.taken == len(choice.prompt):
             self._joining.remove(choice)
