@@ -61,8 +61,9 @@ class Image:
     def _do_env(self, rest: str, inherited: Mapping[str, str]) -> None:
         for each in rest.split():
             name, _, value = each.partition("=")
-            value = value.replace("$PATH", inherited["PATH"])
-            self.environment[name] = self._here(value)
+            if name != "UV_CACHE_DIR":  # this machine has one
+                value = value.replace("$PATH", inherited["PATH"])
+                self.environment[name] = self._here(value)
 
     def _do_workdir(self, rest: str, _inherited: Mapping[str, str]) -> None:
         self._work = Path(self._here(rest))

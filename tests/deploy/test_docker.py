@@ -66,7 +66,7 @@ def test_it_builds_with_the_indexes_of_this_user_as_secrets(
     model: Path, engine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UV_DEFAULT_INDEX", "own=https://me:geheim@wheels.example.org/simple")
-    monkeypatch.setenv("UV_INDEX", "https://more.example.org/simple")
+    monkeypatch.setenv("UV_EXTRA_INDEX_URL", "https://more.example.org/simple")
 
     assert run("build-docker", "-m", str(model), "-n", "churn:1")[0] == 0
 

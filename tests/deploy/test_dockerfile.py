@@ -101,7 +101,7 @@ def test_it_runs_as_nobody_with_a_check_and_takes_signals(model: Path, context: 
 def test_of_the_addresses_and_passwords_of_indexes_nothing_is_written(
     model: Path, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("UV_DEFAULT_INDEX", "PIP_INDEX_URL", "UV_INDEX"):
+    for name in ("UV_DEFAULT_INDEX", "PIP_INDEX_URL", "UV_EXTRA_INDEX_URL"):
         monkeypatch.setenv(name, "https://me:geheim@wheels.example.org/simple")
     folder = context(model)
 

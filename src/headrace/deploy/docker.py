@@ -22,6 +22,8 @@ _log: Final = logging.getLogger("headrace")
 _MANAGERS: Final = (None, "uv", "virtualenv")
 _NAME: Final = re.compile(r"[a-z0-9][\w.:/@-]{0,400}")
 _SHOWN: Final = 4000
+_DEFAULT_INDEX: Final = re.compile(r"UV_(DEFAULT_INDEX|INDEX_URL)")
+_EXTRA_INDEX: Final = re.compile(r"UV_(INDEX|EXTRA_INDEX_URL)")
 _LABEL: Final = re.compile(r"^[\w.-]+=(?=[a-z]+:)")
 
 
@@ -115,22 +117,26 @@ def running_docker() -> str:
 def _index_secrets(folder: Path, variables: Mapping[str, str]) -> list[str]:
     """Options that hand this user's indexes of packages to the build, and leave no trace there."""
     own = variables.get("UV_CONFIG_FILE") or str(_uv_configuration(variables))
-    default = variables.get("UV_DEFAULT_INDEX") or variables.get("UV_INDEX_URL")
-    extra = (variables.get("UV_INDEX") or variables.get("UV_EXTRA_INDEX_URL") or "").split()
+    defaults, extra = (_urls(variables, names) for names in (_DEFAULT_INDEX, _EXTRA_INDEX))
     options = []
-    if default or extra:
-        urls = [_LABEL.sub("", url) for url in extra]
-        lines = [f"index-url = {json.dumps(_LABEL.sub('', default))}"] if default else []
-        lines += [f"extra-index-url = {json.dumps(urls)}"] if urls else []
+    if defaults or extra:
+        lines = [f"index-url = {json.dumps(defaults[0])}"] if defaults else []
+        lines += [f"extra-index-url = {json.dumps(extra)}"] if extra else []
         if strategy := variables.get("UV_INDEX_STRATEGY"):
             lines.append(f"index-strategy = {json.dumps(strategy)}")
         options += _secret("uv.toml", _private(folder / "uv.toml", lines))
     elif Path(own).is_file():
         options += _secret("uv.toml", Path(own))
-    if default:
-        lines = ["[global]", f"index-url = {_LABEL.sub('', default)}"]
+    if defaults:
+        lines = ["[global]", f"index-url = {defaults[0]}"]
         options += _secret("pip.conf", _private(folder / "pip.conf", lines))
     return options
+
+
+def _urls(variables: Mapping[str, str], names: re.Pattern[str]) -> list[str]:
+    """What the variables of these names hold, without the labels that uv lets an index have."""
+    values = [value for name, value in variables.items() if names.fullmatch(name)]
+    return [_LABEL.sub("", url) for value in values for url in value.split()]
 
 
 def _uv_configuration(variables: Mapping[str, str]) -> Path:

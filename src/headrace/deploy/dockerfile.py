@@ -25,8 +25,9 @@ _OURS: Final = "/opt/headrace"
 _ENVIRONMENT: Final = "/opt/environment"
 _KEYS: Final = "/etc/headrace"
 _CACHE: Final = "/var/cache/headrace"
+_UV_CACHE: Final = "/var/cache/uv"
 _USER: Final = 10001
-_INDEXES: Final = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_STRATEGY")
+_INDEXES: Final = ("UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL", "UV_INDEX_STRATEGY")
 _HEALTH: Final = (
     "import http.client, os, sys; "
     "c = http.client.HTTPConnection('127.0.0.1', int(os.environ['HEADRACE_PORT']), timeout=4); "
@@ -67,7 +68,7 @@ FROM ${{BASE_IMAGE}} AS tools
 ARG PIP_INDEX_URL
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \\
     python -m pip install --no-cache-dir --root-user-action=ignore uv=={uv}
-ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
+ENV UV_CACHE_DIR={_UV_CACHE} UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
 WORKDIR /build
 """
 
@@ -101,7 +102,7 @@ def _run(commands: list[str]) -> str:
     first, *others = commands
     mounts = (
         "RUN --mount=type=secret,id=uv.toml,target=/etc/uv/uv.toml \\\n"
-        "    --mount=type=cache,target=/root/.cache/uv"
+        f"    --mount=type=cache,target={_UV_CACHE}"
     )
     return f"{mounts} \\\n    {first}" + "".join(f" \\\n && {each}" for each in others) + "\n"
 
