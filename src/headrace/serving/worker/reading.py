@@ -22,6 +22,7 @@ from headrace.serving.worker.answers import Answered
 from headrace.serving.worker.calls import Call
 from headrace.serving.worker.columns import NotTaken
 from headrace.serving.worker.encoding import encoded
+from headrace.serving.worker.inference import data_of, params_of, read_inference
 from headrace.serving.worker.merging import Input, may_grow, of_data, of_rows
 from headrace.serving.worker.rows import plan_for
 
@@ -66,6 +67,8 @@ class Reader:
 
     def read(self, call: Call) -> Question:
         """What the call asks. Raises InvalidRequest with what is wrong with it."""
+        if call.kind == "infer":
+            return self._inference(call)
         if call.content_type == CSV:
             return self._ordinary(call, Payload(decode_csv(_text(call.body), self._signature)))
         if call.content_type == PARQUET:
@@ -106,6 +109,18 @@ class Reader:
             grows = False  # only a type hint says that each item is an input by itself
         answer = _bare if payload.is_unwrapped else _wrapped
         return Question(call, of_data(data, may_grow=grows), params, answer)
+
+    def _inference(self, call: Call) -> Question:
+        asked = read_inference(call)
+        data = data_of(asked, self._signature, from_hints=self._from_hints)
+        data, params = self._model.enforced(data, params_of(asked, self._signature))
+        grows = self._may_grow and len(call.body) <= _MOST_TOGETHER
+
+        def answer(predictions: Any) -> Answered:
+            return asked.answer(predictions, self._signature)
+
+        given = of_data(data, may_grow=grows)
+        return Question(call, given, params, answer, takes_records=False)
 
 
 def _wrapped(predictions: Any) -> Answered:

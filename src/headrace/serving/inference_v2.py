@@ -1,0 +1,183 @@
+"""The Open Inference Protocol, version 2, over REST: `/v2/…`, as KServe, Triton and MLServer speak.
+
+Tensors are decoded by the worker; here are the routes, and what a model says of itself, which comes
+from its signature.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from headrace.errors import InvalidRequest, NotFound, Unavailable
+from headrace.http.answers import error_answer
+from headrace.serving.invocations import UnsupportedContentType
+from headrace.serving.pages.schemas import specs_of
+from headrace.serving.requests import Reply, Request, Route
+from headrace.serving.served import ServedModel, ServedModels
+from headrace.serving.worker.calls import Call
+from headrace.version import VERSION
+
+Json = dict[str, Any]
+
+_JSON: Final = "application/json"
+_BINARY: Final = "application/octet-stream"
+_LENGTH: Final = b"inference-header-content-length"
+_DIGITS: Final = 12
+_COLUMNS: Final = {
+    "boolean": "BOOL",
+    "integer": "INT32",
+    "long": "INT64",
+    "float": "FP32",
+    "double": "FP64",
+}
+_TENSORS: Final = {
+    "bool": "BOOL",
+    **{f"int{bits}": f"INT{bits}" for bits in (8, 16, 32, 64)},
+    **{f"uint{bits}": f"UINT{bits}" for bits in (8, 16, 32, 64)},
+    **{f"float{bits}": f"FP{bits}" for bits in (16, 32, 64)},
+}
+
+
+def inference_error(error: BaseException) -> Reply:
+    """An error as the protocol has it: `{"error": "…"}`."""
+    start, body = error_answer(error)
+    told = json.dumps({"error": json.loads(body["body"])["message"]})
+    headers = {k.decode(): v.decode() for k, v in start["headers"] if k in _PASSED_ON}
+    return Reply(told.encode(), start["status"], headers=headers)
+
+
+_PASSED_ON: Final = (b"retry-after", b"allow")
+
+
+class InferenceV2:
+    """Answers the protocol's requests."""
+
+    def __init__(self, models: ServedModels) -> None:
+        self._models = models
+
+    def routes(self) -> list[Route]:
+        """What this format adds to the server."""
+        found = [
+            Route("GET", "/v2", self.server, inference_error),
+            Route("GET", "/v2/health/live", self.live, inference_error, is_open=True),
+            Route("GET", "/v2/health/ready", self.ready, inference_error, is_open=True),
+        ]
+        for root in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
+            found += [
+                Route("GET", root, self.model, inference_error),
+                Route("GET", f"{root}/ready", self.model_ready, inference_error),
+                Route("POST", f"{root}/infer", self.infer, inference_error),
+            ]
+        return found
+
+    async def server(self, _request: Request) -> Reply:
+        """What this server is, and which extensions of the protocol it has."""
+        return _reply(
+            {"name": "headrace", "version": VERSION, "extensions": ["binary_tensor_data"]}
+        )
+
+    async def live(self, _request: Request) -> Reply:
+        """200 while the server answers at all."""
+        return _reply({"live": True})
+
+    async def ready(self, _request: Request) -> Reply:
+        """200 while every model has a worker that can answer, else 503."""
+        for model in self._models:
+            _check_ready(model)
+        return _reply({"ready": True})
+
+    async def model(self, request: Request) -> Reply:
+        """A model's inputs and outputs."""
+        model = self._named(request)
+        current = model.current
+        return _reply(
+            {
+                "name": model.name,
+                "versions": [current.version.label],
+                "platform": _platform(current.description),
+                "inputs": _tensors(specs_of(current.description, "inputs"), "input"),
+                "outputs": _tensors(specs_of(current.description, "outputs"), "output"),
+            }
+        )
+
+    async def model_ready(self, request: Request) -> Reply:
+        """200 while the model has a worker that can answer, else 503."""
+        model = self._named(request)
+        _check_ready(model)
+        return _reply({"name": model.name, "ready": True})
+
+    async def infer(self, request: Request) -> Reply:
+        """Predict: tensors in, tensors out, in JSON or as binary data behind it."""
+        model = self._named(request)
+        kind = request.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        header = _json_length(request)
+        if kind not in (b"", _JSON.encode()) and (header is None or kind != _BINARY.encode()):
+            raise UnsupportedContentType(
+                f"The header 'Content-Type' is {kind[:100].decode('latin-1')!r}; expected {_JSON}, "
+                f"or {_BINARY} with the header 'Inference-Header-Content-Length'."
+            )
+        options = {
+            "model": model.name,
+            "version": model.current.version.label,
+            "header": header,
+        }
+        call = Call("infer", await request.body(), _JSON, options)
+        answered = await model.predict(call)
+        return Reply(answered.body, content_type=answered.content_type, headers=answered.headers)
+
+    def _named(self, request: Request) -> ServedModel:
+        """The model, and the version if one is named, that the path names. Raises NotFound."""
+        model = self._models.named(request.fields["model"])
+        version = request.fields.get("version")
+        served = model.current.version.label
+        if version is not None and version != served:
+            raise NotFound(
+                f"This server has version '{served}' of the model '{model.name}', not "
+                f"'{version[:100]}'."
+            )
+        return model
+
+
+def _reply(told: Json) -> Reply:
+    return Reply(json.dumps(told).encode())
+
+
+def _json_length(request: Request) -> int | None:
+    given = request.headers.get(_LENGTH)
+    if given is None:
+        return None
+    if not given.isdigit() or len(given) > _DIGITS:
+        raise InvalidRequest(
+            f"The header 'Inference-Header-Content-Length' is {given[:100].decode('latin-1')!r}; "
+            "expected how many bytes of the body are JSON."
+        )
+    return int(given)
+
+
+def _check_ready(model: ServedModel) -> None:
+    if not model.current.pool.status().alive:
+        raise Unavailable(f"No worker of '{model.name}' can answer now.")
+
+
+def _platform(description: Mapping[str, Any]) -> str:
+    """The library that the model is of: the flavor beside `python_function`."""
+    flavors = description.get("flavors")
+    names: Iterable[Any] = flavors if isinstance(flavors, Mapping) else ()
+    return next((str(name) for name in names if name != "python_function"), "python_function")
+
+
+def _tensors(specs: list[Json], what: str) -> list[Json]:
+    return [_tensor(spec, f"{what}-{place}") for place, spec in enumerate(specs)]
+
+
+def _tensor(spec: Json, unnamed: str) -> Json:
+    """A tensor, or a column as a tensor with a row for each of its values."""
+    name = spec.get("name")
+    about = {"name": unnamed if name is None else str(name)}
+    tensor = spec.get("tensor-spec")
+    if spec.get("type") == "tensor" and isinstance(tensor, Mapping):
+        datatype = _TENSORS.get(str(tensor.get("dtype")), "BYTES")
+        return {**about, "datatype": datatype, "shape": tensor.get("shape")}
+    return {**about, "datatype": _COLUMNS.get(str(spec.get("type")), "BYTES"), "shape": [-1, 1]}

@@ -1,0 +1,323 @@
+"""Requests and answers of the Open Inference Protocol (version 2) for one model.
+
+A model of columns gets a table: each tensor is the column of its name, of shape [n] or [n, 1], or
+one tensor of two axes is all of them. A model of tensors gets them by name. A model without a
+signature gets an array of one tensor and a table of several, or where `content_type` is "pd".
+The parameters that the signature names are the model's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from headrace.errors import InvalidRequest
+from headrace.models.data_kinds import is_array, is_pandas_frame, is_pandas_series
+from headrace.models.payload import decode_frame
+from headrace.models.polars_tables import pandas_library
+from headrace.models.schema import DataType, Schema, TensorSpec
+from headrace.serving.worker.answers import Answered
+from headrace.serving.worker.calls import Call
+from headrace.serving.worker.tensors import (
+    Tensor,
+    decode_tensor,
+    encode_tensor,
+    of_objects,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from headrace.models.signature import ModelSignature
+
+BINARY: Final = "application/octet-stream"
+HEADER: Final = "Inference-Header-Content-Length"
+"""The header that says how many bytes of a body are JSON, before binary data."""
+_Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Inference:
+    """One request: its tensors, and how it wants to be answered."""
+
+    tensors: list[Tensor]
+    parameters: _Json
+    id: str | None
+    wanted: dict[str, bool] | None
+    """The outputs that are asked for, and which of them in binary; None for all."""
+    is_binary: bool
+    """Whether outputs are binary that do not say."""
+    model: str
+    version: str
+
+    def answer(self, predictions: Any, signature: ModelSignature | None) -> Answered:
+        """The predictions as tensors. Raises InvalidRequest for outputs that are not there."""
+        found = outputs_of(predictions, None if signature is None else signature.outputs)
+        wanted = self.wanted
+        if wanted is None:
+            wanted = dict.fromkeys(found, self.is_binary)
+        if strangers := [name for name in wanted if name not in found]:
+            raise InvalidRequest(
+                f"The model has no output {strangers[0]!r:.100}; it has: {', '.join(found)}."
+            )
+        heads, parts = [], []
+        for name, is_binary in wanted.items():
+            head, data = encode_tensor(name, found[name], is_binary=is_binary)
+            heads.append(head)
+            parts.append(data)
+        head = {"model_name": self.model, "model_version": self.version}
+        if self.id is not None:
+            head["id"] = self.id
+        text = json.dumps({**head, "outputs": heads}).encode()
+        if not any(wanted.values()):
+            return Answered(text)
+        return Answered(b"".join((text, *parts)), BINARY, {HEADER: str(len(text))})
+
+
+def read_inference(call: Call) -> Inference:
+    """The request in a call of the kind `infer`. Its options are `model`, `version` and `header`,
+    the bytes of JSON (None: all). Raises InvalidRequest.
+    """
+    size = call.options.get("header")
+    if size is not None and not 0 <= size <= len(call.body):
+        raise InvalidRequest(
+            f"The header '{HEADER}' says {size}; the body has {len(call.body)} bytes."
+        )
+    request = _object(call.body if size is None else call.body[:size])
+    inputs = request.get("inputs")
+    if not isinstance(inputs, list) or not inputs or not _are_objects(inputs):
+        raise InvalidRequest("The request needs 'inputs', a list of tensors: at least one.")
+    outputs = request.get("outputs")
+    if outputs is not None and not _are_objects(outputs):
+        raise InvalidRequest("The request's 'outputs' must be a list of objects.")
+    given = request.get("id")
+    if given is not None and not isinstance(given, str):
+        raise InvalidRequest(f"The request's 'id' must be a text, not {given!r:.100}.")
+    parameters = _parameters(request)
+    is_binary = parameters.get("binary_data_output") is True
+    return Inference(
+        _tensors(inputs, b"" if size is None else call.body[size:]),
+        parameters,
+        given,
+        {_name(each): _parameters(each).get("binary_data", is_binary) is True for each in outputs}
+        if outputs
+        else None,
+        is_binary,
+        call.options.get("model", ""),
+        call.options.get("version", ""),
+    )
+
+
+def data_of(asked: Inference, signature: ModelSignature | None, *, from_hints: bool) -> Any:
+    """What the model is to predict for, before its signature is enforced."""
+    tensors = asked.tensors
+    if len({tensor.name for tensor in tensors}) != len(tensors):
+        raise InvalidRequest("The request's 'inputs' have two tensors of the same name.")
+    schema = None if signature is None else signature.inputs
+    if from_hints:
+        return _only(tensors, "a model whose signature is from type hints").tolist()
+    if schema is None:
+        as_table = len(tensors) > 1 or "pd" in (
+            asked.parameters.get("content_type"),
+            tensors[0].content_type,
+        )
+        return _table(tensors, None) if as_table else _items(tensors[0])
+    if schema.is_tensor_spec():
+        return _for_tensors(tensors, schema)
+    return decode_frame(_table(tensors, schema), schema)
+
+
+def params_of(asked: Inference, signature: ModelSignature | None) -> _Json | None:
+    """Those of the request's parameters that are the model's."""
+    known = {spec.name for spec in (signature.params if signature else None) or ()}
+    return {name: value for name, value in asked.parameters.items() if name in known} or None
+
+
+def outputs_of(predictions: Any, schema: Schema | None) -> dict[str, NDArray[Any]]:
+    """Predictions as arrays by name: those of the columns of a table or of a dictionary of arrays,
+    else of the signature's only output, else "output-0".
+    """
+    import numpy as np
+
+    if is_pandas_frame(predictions):
+        columns = [predictions.iloc[:, place] for place in range(len(predictions.columns))]
+        return {
+            str(name): _column(column).reshape(-1, 1)
+            for name, column in zip(predictions.columns, columns, strict=True)
+        }
+    if isinstance(predictions, Mapping) and all(map(is_array, predictions.values())):
+        return {str(name): values for name, values in predictions.items()}
+    names = [] if schema is None or not schema.has_input_names() else schema.input_names()
+    name = str(names[0]) if len(names) == 1 else "output-0"
+    if is_pandas_series(predictions):
+        return {name: _column(predictions)}
+    if is_array(predictions):
+        return {name: predictions}
+    if not isinstance(predictions, list):
+        predictions = [predictions]
+    if set(map(type, predictions)) <= {float, int} or set(map(type, predictions)) == {bool}:
+        return {name: np.array(predictions)}
+    return {name: of_objects(predictions)}
+
+
+def _column(series: Any) -> NDArray[Any]:
+    import numpy as np
+
+    if isinstance(series.dtype, np.dtype):
+        values: NDArray[Any] = series.to_numpy()
+        return values
+    return of_objects(series.tolist())
+
+
+def _table(tensors: list[Tensor], schema: Schema | None) -> Any:
+    pandas = pandas_library()
+    names = None if schema is None or not schema.has_input_names() else schema.input_names()
+    kinds = {} if schema is None or names is None else schema.input_types_dict()
+    first = tensors[0].values
+    if len(tensors) == 1 and first.ndim == 2 and tensors[0].name not in kinds:
+        items = _items(tensors[0])
+        if names is not None and len(names) == items.shape[1]:
+            return pandas.DataFrame(items, columns=names).infer_objects()
+        if names is None:
+            return pandas.DataFrame(items).infer_objects()
+    lengths = {tensor.values.shape[:1] for tensor in tensors}
+    if len(lengths) != 1 or lengths == {()}:
+        raise InvalidRequest(
+            "The tensors of a table need a first axis of the same length: one entry for each row."
+        )
+    return pandas.DataFrame({t.name: _series(t, kinds.get(t.name)) for t in tensors})
+
+
+def _series(tensor: Tensor, kind: Any) -> Any:
+    """The values of a column, one for each row."""
+    items = _items(tensor, as_bytes=kind is DataType.binary)
+    if items.ndim > 1 and items.shape[1:] == (1,):
+        items = items.reshape(-1)
+    if items.ndim > 1 or items.dtype.kind == "O":
+        import pandas as pd
+
+        is_plain = items.ndim == 1 and kind is not DataType.binary
+        return pd.Series(items.tolist(), dtype=None if is_plain else object)
+    return items
+
+
+def _items(tensor: Tensor, *, as_bytes: bool = False) -> NDArray[Any]:
+    """The values of a tensor; BYTES as texts, unless they are to be bytes or are none."""
+    values = tensor.values
+    if values.dtype.kind != "O":
+        return values
+    decode = _decode_base64 if tensor.content_type == "base64" else _as_bytes
+    items: list[Any] = [decode(tensor.name, item) for item in values.ravel().tolist()]
+    if not as_bytes and tensor.content_type != "base64":
+        items = [_as_text(tensor.name, item) for item in items]
+    return of_objects(items).reshape(values.shape)
+
+
+def _as_bytes(_name: str, item: str | bytes) -> bytes:
+    return item.encode("utf-8", "surrogatepass") if isinstance(item, str) else item
+
+
+def _as_text(name: str, item: bytes) -> str:
+    try:
+        return item.decode()
+    except UnicodeDecodeError:
+        raise InvalidRequest(
+            f"The input '{name[:100]}' has BYTES that are no UTF-8 text."
+        ) from None
+
+
+def _decode_base64(name: str, item: str | bytes) -> bytes:
+    import base64
+    import binascii
+
+    try:
+        return base64.b64decode(item, validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidRequest(f"The input '{name[:100]}' has BYTES that are no base64.") from None
+
+
+def _for_tensors(tensors: list[Tensor], schema: Schema) -> Any:
+    specs = [spec for spec in schema if isinstance(spec, TensorSpec)]
+    if not schema.has_input_names():
+        _only(tensors, "the model's one tensor")
+        return _typed(tensors[0], specs[0])
+    by_name = {spec.name: spec for spec in specs}
+    return {
+        tensor.name: _typed(tensor, by_name[tensor.name])
+        for tensor in tensors
+        if tensor.name in by_name
+    }
+
+
+def _typed(tensor: Tensor, spec: TensorSpec) -> NDArray[Any]:
+    """The array; texts and bytes as NumPy's own, where the signature has those."""
+    kind = spec.type.kind
+    if tensor.values.dtype.kind != "O":
+        return tensor.values
+    items = _items(tensor, as_bytes=kind == "S")
+    return items.astype(kind) if kind in "US" else items
+
+
+def _only(tensors: list[Tensor], whose: str) -> NDArray[Any]:
+    if len(tensors) != 1:
+        raise InvalidRequest(
+            f"The request has {len(tensors)} tensors in its 'inputs'; {whose} takes one."
+        )
+    return _items(tensors[0])
+
+
+def _tensors(inputs: list[_Json], binary: bytes) -> list[Tensor]:
+    found, start = [], 0
+    for told in inputs:
+        size = _parameters(told).get("binary_data_size")
+        if size is None:
+            found.append(decode_tensor(told, None))
+            continue
+        if type(size) is not int or not 0 <= size <= len(binary) - start:
+            raise InvalidRequest(
+                f"The input '{_name(told)[:100]}' has the 'binary_data_size' {size!r:.100}; "
+                f"{len(binary) - start} bytes of binary data are left for it."
+            )
+        found.append(decode_tensor(told, binary[start : start + size]))
+        start += size
+    if start != len(binary):
+        raise InvalidRequest(
+            f"The body has {len(binary) - start} bytes of binary data that belong to no input."
+        )
+    return found
+
+
+def _object(text: bytes) -> _Json:
+    try:
+        found = json.loads(text)
+    except RecursionError:
+        raise InvalidRequest("The request is nested too deeply.") from None
+    except UnicodeDecodeError:
+        raise InvalidRequest("The request is no UTF-8 text.") from None
+    except ValueError as error:
+        raise InvalidRequest(f"The request is no JSON: {error}.") from None
+    if not isinstance(found, dict):
+        raise InvalidRequest("The request must be a JSON object with 'inputs'.")
+    return found
+
+
+def _parameters(told: _Json) -> _Json:
+    found = told.get("parameters")
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise InvalidRequest(f"'parameters' must be an object, not {found!r:.100}.")
+    return found
+
+
+def _name(told: _Json) -> str:
+    found = told.get("name")
+    if not isinstance(found, str):
+        raise InvalidRequest(f"A tensor needs a 'name', a text; one has {found!r:.100}.")
+    return found
+
+
+def _are_objects(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, dict) for each in value)
