@@ -23,6 +23,7 @@ from starlette.requests import ClientDisconnect
 from headrace.errors import Unauthenticated
 from headrace.http.answers import SAFE_HEADERS, method_not_allowed, not_served
 from headrace.http.guard import HostGuard
+from headrace.serving.inference_v2 import InferenceV2
 from headrace.serving.invocations import Invocations, error_reply
 from headrace.serving.openai import OpenAI
 from headrace.serving.openai_errors import openai_error
@@ -44,7 +45,13 @@ def create_app(
     """The application that answers for these models, in all formats."""
     pages = Pages(models, asks_for_key=settings.api_key is not None)
     chat = OpenAI(models)
-    formats = (Invocations(models, chat), chat, Status(models, rollouts), pages)
+    formats = (
+        Invocations(models, chat),
+        InferenceV2(models),
+        chat,
+        Status(models, rollouts),
+        pages,
+    )
     return ScoringApp([route for each in formats for route in each.routes()], settings)
 
 
