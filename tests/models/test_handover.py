@@ -27,7 +27,7 @@ from headrace.models.environment.wanted import Wanted
 from headrace.models.handover import hand_over, load_handed, take_over
 from headrace.models.loading import load_pyfunc, open_model
 from headrace.models.trust import sign_folder
-from tests.fixtures.bare_worker import BOOT, predict_bare, predict_here
+from tests.fixtures.bare_worker import BOOT, import_bare, predict_bare, predict_here
 
 TABLE = pd.DataFrame({"a": [1.0, 2.0, 3.0, 4.0], "b": [0.5, -1.0, 2.0, 0.0]})
 SCRIPT = """
@@ -98,6 +98,20 @@ def test_a_worker_without_headraces_dependencies_predicts_the_same(models: Path,
     assert predict_bare(models / name) == predict_here(models / name)
 
 
+def test_no_module_of_a_worker_imports_what_headrace_depends_on() -> None:
+    root = BOOT.parents[2]
+    folders = ("serving/worker", "serving/engines", "models/flavors")
+    files = [each for folder in folders for each in (root / folder).rglob("*.py")]
+    modules = [
+        f"headrace.{'.'.join(each.relative_to(root).with_suffix('').parts)}" for each in files
+    ]
+    assert "headrace.models.flavors.sklearn" in modules
+
+    for_models = ["headrace.pyfunc", "headrace.models", "headrace.types", "headrace.data"]
+    assert import_bare([*sorted(modules), *for_models]) == {}
+    assert import_bare(["headrace.client.client"]) != {}, "what does is found"
+
+
 @pytest.mark.heavy
 @pytest.mark.parametrize("name", ["estimator", "script", "by-value"])
 def test_a_worker_in_an_environment_that_has_not_got_them(
@@ -123,7 +137,7 @@ def test_a_script_that_was_written_for_mlflow(tmp_path: Path) -> None:
     pyfunc.save_model(
         tmp_path / "m", python_model=str(tmp_path / "model.py"), input_example=example
     )
-    assert predict_bare(tmp_path / "m") == [4.0, 6.0]
+    assert predict_bare(tmp_path / "m") == predict_here(tmp_path / "m")
 
 
 def test_what_is_taken_over_is_what_was_opened(models: Path) -> None:
