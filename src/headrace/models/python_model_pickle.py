@@ -34,6 +34,8 @@ _NAMES: Final[dict[Any, str]] = {
     HeadraceError: "mlflow.exceptions:MlflowException",
 }
 _OURS: Final = {name: value for value, name in _NAMES.items()}
+WRITTEN_NAMES: Final = frozenset(_OURS)
+"""Names of MLflow's in pickles that are written here, which need no MLflow to be loaded here."""
 _COMPRESSIONS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
     "lzma": lzma.decompress,
     "bzip2": bz2.decompress,

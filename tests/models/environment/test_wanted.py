@@ -7,11 +7,14 @@ import os
 import pickle
 import platform
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from headrace.errors import InvalidRequest
 from headrace.models.environment.wanted import wanted_by
+from headrace.models.python_model import PythonModel
+from headrace.models.python_model_pickle import dump_model
 from tests.models.environment.conftest import put
 
 MINOR = ".".join(platform.python_version_tuple()[:2])
@@ -24,6 +27,11 @@ PYTHON_ENV = (
 def a_model(folder: Path, requirements: str, **files: str) -> Path:
     given = {"python_env.yaml": PYTHON_ENV, "requirements.txt": requirements}
     return put(folder, {**given, **files})
+
+
+class Doubler(PythonModel):
+    def predict(self, context: Any, model_input: Any) -> Any:
+        return model_input * 2
 
 
 def test_of_a_model_as_it_is_saved(tmp_path: Path) -> None:
@@ -75,6 +83,14 @@ def test_mlflow_stays_where_a_pickle_names_it(tmp_path: Path) -> None:
     (model / "python_model.pkl").write_bytes(pickle.dumps("mlflow.pyfunc.model"))
 
     assert wanted_by(model).requirements == ("mlflow==3.17.2",)
+
+
+def test_mlflow_is_not_wanted_for_what_loads_without_it(tmp_path: Path) -> None:
+    model = a_model(tmp_path, "mlflow==3.17.2")
+    put(model, {"genai_model.py": "import mlflow"})
+    (model / "python_model.pkl").write_bytes(dump_model(Doubler()))
+
+    assert wanted_by(model).requirements == ("numpy", "pandas")
 
 
 def test_others_in_the_place_of_the_models(tmp_path: Path) -> None:

@@ -16,7 +16,12 @@ from typing import Any, Final
 from headrace.errors import InvalidRequest
 from headrace.models.environment.given import is_mlflow, pip_part
 from headrace.models.environment.merging import parsed_requirement
-from headrace.models.environment.names import CONDA_FILE, PYTHON_FILE, REQUIREMENTS_FILE
+from headrace.models.environment.names import (
+    CONDA_FILE,
+    PYTHON_FILE,
+    REQUIREMENTS_FILE,
+    SCRIPT_FOR_MLFLOW,
+)
 from headrace.models.environment.requirement_files import (
     Listed,
     hide_credentials,
@@ -24,8 +29,13 @@ from headrace.models.environment.requirement_files import (
     read_file,
     read_lines,
 )
+from headrace.models.python_model_pickle import WRITTEN_NAMES
 
 _log: Final = logging.getLogger("headrace")
+_OF_MLFLOW: Final = re.compile(
+    rb"mlflow\.(?!%s)"
+    % b"|".join(re.escape(name.removeprefix("mlflow.").encode()) for name in sorted(WRITTEN_NAMES))
+)
 _WITH_MLFLOW: Final = ("numpy", "pandas")
 """What MLflow itself needs and hands to every model's predictions."""
 _FOR_SCORING: Final = ("cloudpickle", *_WITH_MLFLOW)
@@ -112,20 +122,27 @@ def wanted_by(folder: Path, override: Sequence[str] = (), *, for_scoring: bool =
 
 
 def names_mlflow(folder: Path) -> bool:
-    """Whether Python files or pickles of a model name MLflow's modules, without loading any."""
+    """Whether Python files or pickles of a model name MLflow's modules, without loading any.
+
+    What `dump_model` writes by MLflow's names does not count, as it loads without MLflow; nor does
+    the script for ONNX Runtime GenAI, which only MLflow runs.
+    """
     from headrace.models.environment.imports import modules_imported_by
 
-    code = [*folder.glob("*.py"), folder / "code"]
+    code = [
+        *(file for file in folder.glob("*.py") if file.name != SCRIPT_FOR_MLFLOW),
+        folder / "code",
+    ]
     if any(name.partition(".")[0] == "mlflow" for name in modules_imported_by(code)):
         return True
-    return any(_contains(file, b"mlflow.") for file in folder.rglob("*.pkl"))
+    return any(map(_needs_mlflow, folder.rglob("*.pkl")))
 
 
-def _contains(path: Path, text: bytes) -> bool:
+def _needs_mlflow(path: Path) -> bool:
     if path.is_symlink() or not path.is_file() or not path.stat().st_size:
         return False
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return data.find(text) >= 0
+        return _OF_MLFLOW.search(data) is not None
 
 
 def _stated(folder: Path) -> tuple[str, list[str], Listed]:

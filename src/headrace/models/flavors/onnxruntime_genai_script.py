@@ -10,7 +10,9 @@ import re
 from importlib import resources
 from typing import Final
 
-FILE: Final = "genai_model.py"
+from headrace.models.environment.names import SCRIPT_FOR_MLFLOW
+
+FILE: Final = SCRIPT_FOR_MLFLOW
 ARTIFACT: Final = "model"
 _SOURCES: Final = (
     "openai_requests.py",
