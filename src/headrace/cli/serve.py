@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -212,6 +214,7 @@ def serve(
     (/v2/…) and, for language models, OpenAI's API (/v1/…); /docs shows all of it. A model that is
     named by an alias is replaced without a dropped request when the alias moves.
     """
+    _end_when_told()
     from headrace import settings as variables
     from headrace.serving.loading import VersionLoader
     from headrace.serving.run import Serving
@@ -229,6 +232,14 @@ def serve(
         python,
     )
     run(Serving(sources, shadows), loader, announce)
+
+
+def _end_when_told() -> None:
+    """Let SIGTERM end the program while models load, also in a container: for a first process, the
+    kernel does nothing by itself.
+    """
+    if os.getpid() == 1:
+        signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
 
 
 def _sources(texts: Sequence[str], only: str | None = None) -> dict[str, ModelSource]:
