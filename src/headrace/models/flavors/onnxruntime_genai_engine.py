@@ -185,7 +185,7 @@ class GenAIModel(Engine):
         self, sampling: Sampling, prompt_tokens: int
     ) -> tuple[dict[str, Any], tuple[str, ...], int | None]:
         """The search options, the stop texts and the seed, of a request and the model's options."""
-        own = sampling_of({**self.options, **_max_tokens(self.options)})
+        own = sampling_of({**self.options, **_most_new_tokens(self.options)})
         search = {name: self.options[name] for name in _SEARCH if name in self.options}
         asked = {
             "do_sample": sampling.is_random,
@@ -219,7 +219,7 @@ def predicted(
     ]
 
 
-def _max_tokens(options: Mapping[str, Any]) -> dict[str, Any]:
+def _most_new_tokens(options: Mapping[str, Any]) -> dict[str, Any]:
     """transformers' name for it, beside OpenAI's."""
     return {"max_tokens": options["max_new_tokens"]} if "max_new_tokens" in options else {}
 
