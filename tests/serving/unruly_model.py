@@ -31,12 +31,14 @@ class Stop(BaseException):
 
 class Unruly(PythonModel):
     """See the module. `model_config`: `load` says what it does while it is loaded, `seconds` how
-    long that takes, and it fails only while the file `state` exists, where one is named.
+    long that takes, and it fails only while the file `state` exists, where one is named; `note`
+    writes into the file `notes`.
     """
 
     def load_context(self, context: Any) -> None:
         """Load, or do what the configuration says instead."""
         config = context.model_config
+        _kept.append(config.get("notes"))
         time.sleep(config.get("seconds", 0))
         state = config.get("state")
         if config.get("load") and (state is None or Path(state).exists()):
@@ -70,6 +72,11 @@ def _allocate(megabytes: float) -> int:
 def _leak(megabytes: float) -> int:
     _kept.append(np.ones(int(megabytes * (1 << 20) / 8)))
     return os.getpid()
+
+
+def _note(value: float) -> None:
+    with Path(_kept[0]).open("a") as file:
+        file.write(f"{value}\n")
 
 
 def _print(value: float) -> None:
@@ -108,6 +115,7 @@ _DEEDS: Final[dict[str, Callable[..., str]]] = {
     "allocate": _deed(_allocate),
     "leak": _deed(_leak),
     "long": _deed(lambda value: "x" * int(value)),
+    "note": _deed(_note),
     "print": _deed(_print),
     "fork": _deed(_fork),
     "spawn": _deed(_spawn),

@@ -1,0 +1,47 @@
+"""How many requests go together."""
+
+from __future__ import annotations
+
+from headrace.serving.batching import BatchPolicy
+
+
+def test_a_batch_that_takes_long_halves_those_after_it() -> None:
+    policy = BatchPolicy(64, timeout=16.0)
+    policy.observe(40, 1.5)
+    assert policy.size == 20
+    policy.observe(20, 1.5)
+    assert policy.size == 10
+
+
+def test_batches_grow_again_one_by_one_up_to_the_setting() -> None:
+    policy = BatchPolicy(4, timeout=16.0)
+    policy.observe(4, 1.5)
+    for _ in range(10):
+        policy.observe(policy.size, 0.1)
+    assert policy.size == 4
+    policy.observe(1, 0.1)
+    assert policy.size == 4
+
+
+def test_a_single_request_may_take_long() -> None:
+    policy = BatchPolicy(4, timeout=16.0)
+    for _ in range(10):
+        policy.observe(1, 15.0)
+    assert policy.size == 1
+
+
+def test_callers_are_told_when_to_come_back() -> None:
+    policy = BatchPolicy(4, timeout=16.0)
+    assert policy.seconds_until_room(1000, 1) == 1
+    for _ in range(50):
+        policy.observe(1, 0.5)
+    assert 49 <= policy.seconds_until_room(200, 1) <= 50
+    assert policy.seconds_until_room(200, 2) == 25
+    assert policy.seconds_until_room(200, 0) == policy.seconds_until_room(200, 1)
+
+
+def test_sizes_are_counted() -> None:
+    policy = BatchPolicy(4, timeout=16.0)
+    for size in (1, 3, 3):
+        policy.observe(size, 0.1)
+    assert policy.sizes == {1: 1, 3: 2}
