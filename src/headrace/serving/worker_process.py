@@ -282,7 +282,15 @@ class WorkerProcess(asyncio.Protocol):
         if self._transport is None:
             self._tell_end()
         else:  # what it has still said is read first
-            asyncio.get_running_loop().call_later(_LAST_WORDS, self._transport.abort)
+            asyncio.get_running_loop().call_later(_LAST_WORDS, self._tell_end_at_last)
+
+    def _tell_end_at_last(self) -> None:
+        """Also where the loop never says that the connection is lost, as uvloop for one whose
+        making was cancelled.
+        """
+        if self._transport is not None:
+            self._transport.abort()
+        self._tell_end()
 
     def _tell_end(self) -> None:
         assert self._status is not None
