@@ -301,6 +301,7 @@ class WorkerProcess(asyncio.Protocol):
         self._ended.set_result(None)
         if self._loaded is not None and not self._loaded.done():
             self._loaded.set_exception(WorkerLost(loss))
+            self._loaded.exception()  # looked at: who waited for it may have been cancelled
         self._listener.lost(self, loss)
 
 
