@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +36,15 @@ class Says(PythonModel):
         return [version("click"), context.model_config["word"]]
 
 set_model(Says())
+"""
+SLOW = """
+import os
+import threading
+from pathlib import Path
+
+if "LOADING" in os.environ:
+    Path(os.environ["LOADING"]).touch()
+    threading.Event().wait()
 """
 
 
@@ -83,6 +93,15 @@ def running(image: Image, log: Path, *words: str, **variables: str) -> Iterator[
         server.kill()
 
 
+def wait_for(file: Path, process: subprocess.Popen[bytes]) -> None:
+    """Return when the file is there."""
+    deadline = time.monotonic() + 60
+    while not file.exists():
+        assert process.poll() is None, "the server ended"
+        assert time.monotonic() < deadline, f"{file} does not come"
+        time.sleep(0.02)
+
+
 def ask(server: RunningServer) -> Any:
     body = json.dumps({"dataframe_split": {"columns": ["a"], "data": [[1.0]]}}).encode()
     headers = {"Content-Type": "application/json", "Host": "says.models.svc"}
@@ -105,6 +124,35 @@ def test_the_entry_point_serves_and_stops_when_told(image: Image, tmp_path: Path
         assert health(image, server) == 0
         assert server.stop() == 0
         assert health(image, server) != 0
+
+
+def test_it_ends_while_it_loads_though_it_is_the_first_process(
+    image: Image, tmp_path: Path
+) -> None:
+    unshare = shutil.which("unshare")
+    alone = [unshare or "unshare", "--pid", "--fork", "--kill-child", "--"]
+    if unshare is None or subprocess.run([*alone, "true"], check=False).returncode:
+        pytest.skip("no namespace of processes can be made here")
+    (tmp_path / "slow.py").write_text(SCRIPT + SLOW)
+    pyfunc.save_model(
+        tmp_path / "slow",
+        python_model=str(tmp_path / "slow.py"),
+        model_config={"word": "slow"},
+        input_example=pd.DataFrame({"a": [1.0]}),
+    )
+    loading = tmp_path / "loading"
+    words = [*alone, *image.entry_point, "-m", f"slow={tmp_path / 'slow'}"]
+    variables = {"HEADRACE_HOST": "127.0.0.1", "HEADRACE_PORT": "0", "LOADING": str(loading)}
+    process = start_child(
+        words,
+        log=tmp_path / "log",
+        parent_death_signal=signal.SIGKILL,
+        environment={**plain_environment(), **image.environment, **variables},
+    )
+    wait_for(loading, process)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    os.kill(int(children.read_text().split()[0]), signal.SIGTERM)
+    assert process.wait(30) == 143
 
 
 def test_mlflows_variables_and_further_words_are_followed(image: Image, tmp_path: Path) -> None:
