@@ -13,7 +13,6 @@ from typing import Any, Final, NoReturn
 
 from headrace.errors import InvalidRequest
 from headrace.models.flavors.openai_requests import messages_of, sampling_of, texts_of, tools_of
-from headrace.protocol.codec import encode
 
 _ROLES: Final = ("system", "developer", "user", "assistant", "tool", "function")
 _MOST_PROMPTS: Final = 128
@@ -107,7 +106,7 @@ def document_of(body: bytes) -> dict[str, Any]:
     if body.count(b"[") + body.count(b"{") > _DEEPEST and _is_deep(found):
         raise InvalidRequest(f"The body is nested too deeply; at most {_DEEPEST} levels are read.")
     if b"\\u" in body:
-        encode(found)  # raises for halves of characters, which no tokenizer takes
+        _check_characters(found)
     return found
 
 
@@ -267,6 +266,15 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise InvalidRequest(f"The body has {name}, which JSON does not have; expected a number.")
+
+
+def _check_characters(document: Any) -> None:
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise InvalidRequest(
+            "A text holds half of a surrogate pair, which is no character; remove it."
+        ) from None
 
 
 def _is_deep(document: Any) -> bool:
