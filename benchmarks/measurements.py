@@ -55,6 +55,7 @@ class Effort:
     models: int
     peer_models: int
     model_bytes: int
+    recorded_requests: int
 
     @property
     def text(self) -> str:
@@ -90,6 +91,7 @@ FULL = Effort(
     models=20,
     peer_models=5,
     model_bytes=2 << 30,
+    recorded_requests=20_000,
 )
 QUICK = Effort(
     rounds=1,
@@ -109,6 +111,7 @@ QUICK = Effort(
     models=5,
     peer_models=2,
     model_bytes=1 << 28,
+    recorded_requests=5_000,
 )
 
 

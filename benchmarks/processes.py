@@ -65,6 +65,15 @@ def cpu_seconds(leader: int) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
+def own_cpu_seconds(pid: int) -> float:
+    """Time that the process's threads, and no other's, were on a CPU, to the nanosecond.
+
+    The first number of ``/proc/pid/task/tid/schedstat``, see the kernel's sched-stats.
+    """
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
 def stop(process: subprocess.Popen[bytes]) -> None:
     """End a process that was started in a session of its own, and all that it started.
 

@@ -21,6 +21,7 @@ from benchmarks.figures import (
     search,
     search_100k,
     serving,
+    serving_recorder,
     storage,
 )
 from benchmarks.measurements import LoneFigure, ServedFigure
@@ -49,4 +50,5 @@ ALONE: tuple[LoneFigure, ...] = (
 OF_MODELS: tuple[LoneFigure, ...] = (
     serving.FIGURE,
     chat.FIGURE,
+    serving_recorder.FIGURE,
 )
