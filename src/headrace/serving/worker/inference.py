@@ -73,7 +73,7 @@ class Inference:
         text = json.dumps({**head, "outputs": heads}).encode()
         if not any(wanted.values()):
             return Answered(text)
-        return Answered(b"".join((text, *parts)), BINARY, {HEADER: str(len(text))})
+        return Answered(b"".join((text, *parts)), BINARY, {HEADER.lower(): str(len(text))})
 
 
 def read_inference(call: Call) -> Inference:
