@@ -45,17 +45,35 @@ def phi3(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_phi3(tmp_path_factory.getbasetemp() / "tiny-phi3")
 
 
+def build(checkpoint: Path, made: Path, precision: str) -> Path:
+    """The folder `made`, by ONNX Runtime GenAI's builder (some seconds)."""
+    builder = [sys.executable, "-m", "onnxruntime_genai.models.builder"]
+    command = [*builder, "-i", str(checkpoint), "-o", str(made), "-p", precision, "-e", "cpu"]
+    subprocess.run(command, check=True, capture_output=True, timeout=110)
+    return made
+
+
 @pytest.fixture(scope="module", params=["int4", "fp32"])
 def built(
     phi3: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Path:
-    """The folder that the builder makes of the tiny Phi-3 (some seconds)."""
+    """The folder that the builder makes of the tiny Phi-3."""
     made = tmp_path_factory.mktemp("genai") / f"tiny-phi3-{request.param}"
-    builder = "onnxruntime_genai.models.builder"
-    kind = ["-p", request.param, "-e", "cpu"]
-    command = [sys.executable, "-m", builder, "-i", str(phi3), "-o", str(made), *kind]
-    subprocess.run(command, check=True, capture_output=True, timeout=110)
-    return made
+    return build(phi3, made, request.param)
+
+
+@pytest.fixture(scope="module")
+def long_phi3(phi3: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One whose angles change for all rows when the longest has more than 64 tokens (LongRoPE)."""
+    source, made = (tmp_path_factory.mktemp("long") / name for name in ("checkpoint", "genai"))
+    shutil.copytree(phi3, source)
+    config = json.loads((source / "config.json").read_text())
+    factors = {"short_factor": [1.0] * 8, "long_factor": [1.0 + place for place in range(8)]}
+    kind = {"rope_type": "longrope", "type": "longrope", "rope_theta": 10000.0}
+    config["original_max_position_embeddings"] = 64
+    config["rope_parameters"] = {**kind, **factors, "original_max_position_embeddings": 64}
+    (source / "config.json").write_text(json.dumps(config))
+    return build(source, made, "fp32")
 
 
 @pytest.fixture(scope="module")
@@ -359,6 +377,16 @@ def test_a_description_of_another_graph_refuses_requests(
     told = told_of(engine, [asked(key, next(iter(ANSWERS))) for key in range(3)])
     assert all(each.refused is not None for each in told.values())
     assert engine.is_idle
+
+
+def test_a_graph_whose_rows_depend_on_the_longest_takes_turns(
+    long_phi3: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = genai_engine(GenAIModel(long_phi3), slots=2)
+    assert isinstance(engine, Interleaved)
+    assert "longest row" in caplog.text
+    question, answer = next(iter(ANSWERS.items()))
+    assert told_of(engine, [asked(1, question)])[1].answer()[:2] == (answer, "stop")
 
 
 def test_names_that_are_not_given_are_those_of_genai(built: Path, tmp_path: Path) -> None:
