@@ -67,7 +67,10 @@ def test_every_command_that_prints_data_has_json() -> None:
         "headrace server",
         "headrace experiments export",
         "headrace models predict",  # what it prints is JSON
-        "headrace models update-pip-requirements",  # it prints no data
+        "headrace models serve",
+        "headrace models generate-dockerfile",  # it prints no data, as the next two
+        "headrace models build-docker",
+        "headrace models update-pip-requirements",
     }
 
 
