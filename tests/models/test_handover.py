@@ -98,6 +98,17 @@ def test_a_worker_without_headraces_dependencies_predicts_the_same(models: Path,
     assert predict_bare(models / name) == predict_here(models / name)
 
 
+@pytest.mark.heavy
+def test_a_script_that_uses_more_of_headrace_is_told_what_to_do(
+    tmp_path: Path, small_python: Path
+) -> None:
+    script = "import headrace\nheadrace.Client\nheadrace.models.set_model(lambda model_input: 1)\n"
+    (tmp_path / "model.py").write_text(script)
+    pyfunc.save_model(tmp_path / "m", python_model=str(tmp_path / "model.py"), input_example=TABLE)
+    with pytest.raises(RuntimeError, match=r"in line 2: .* msgspec\. .*--env-manager local"):
+        predict_bare(tmp_path / "m", small_python)
+
+
 def test_no_module_of_a_worker_imports_what_headrace_depends_on() -> None:
     root = BOOT.parents[2]
     folders = ("serving/worker", "serving/engines", "models/flavors")

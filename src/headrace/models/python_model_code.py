@@ -90,10 +90,28 @@ def _advice(error: ModuleNotFoundError) -> str:
     name = error.name or ""
     if name.partition(".")[0] == "mlflow":
         return " Headrace has no part of that name; install MLflow: pip install mlflow"
+    if _is_ours(error):
+        return (
+            " The script uses a part of Headrace that does more than models need, and the packages "
+            "for that are not in the model's environment. Do without it, add them to the model's "
+            "requirements (headrace models update-pip-requirements), or take the packages that are "
+            "installed where you are: --env-manager local."
+        )
     return (
         f" Install what brings the module '{name}' (requirements.txt of the model lists it), or "
         "ship it with the model by code_paths."
     )
+
+
+def _is_ours(error: ModuleNotFoundError) -> bool:
+    """Whether a module of Headrace, which the script imports, has imported what is missing."""
+    trace = error.__traceback__
+    while trace is not None:
+        name = str(trace.tb_frame.f_globals.get("__name__", ""))
+        if name.startswith("headrace.") and name != __name__:
+            return True
+        trace = trace.tb_next
+    return False
 
 
 @contextmanager
