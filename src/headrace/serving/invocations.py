@@ -42,6 +42,8 @@ class Invocations:
         return [
             Route("POST", "/invocations", self.invoke, error_reply),
             Route("POST", "/models/{model}/invocations", self.invoke, error_reply),
+            # Where MLflow's deployments client asks.
+            Route("POST", "/endpoints/{model}/invocations", self.invoke, error_reply),
         ]
 
     async def invoke(self, request: Request) -> Reply:
