@@ -78,12 +78,15 @@ def streaming(server: ServingProcess, body: bytes, path: str = CHAT) -> Iterator
         stream.hang_up()
 
 
-def wait_until_busy(server: ServingProcess, *, queued: int, under_way: int) -> None:
-    """Return when so many requests wait, and workers are at so many."""
+def wait_until_busy(
+    server: ServingProcess, *, queued: int, under_way: int, model: str = "chatty"
+) -> None:
+    """Return when so many requests wait for a model, and workers are at so many."""
     deadline = time.monotonic() + PATIENCE
     while True:
-        (model,) = server.ask(path="/models").json()["models"]
-        found = model["workers"]["queued"], model["workers"]["under_way"]
+        models = server.ask(path="/models").json()["models"]
+        (workers,) = (each["workers"] for each in models if each["name"] == model)
+        found = workers["queued"], workers["under_way"]
         if found == (queued, under_way):
             return
         assert time.monotonic() < deadline, f"{found} are queued and under way"

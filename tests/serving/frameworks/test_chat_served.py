@@ -5,6 +5,7 @@ in transformers' continuous engine; and a tiny BERT that embeds.
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures.tiny_language import ANSWERS, conversation, tiny_bert, tiny_phi3
+from tests.fixtures.tiny_language import ANSWERS, tiny_bert, tiny_phi3
+from tests.serving.conversing import wait_until_busy
 from tests.serving.served import ServingLauncher, ServingProcess
 
 openai = pytest.importorskip("openai")
@@ -22,6 +24,8 @@ pytestmark = [pytest.mark.heavy, pytest.mark.filterwarnings("ignore")]
 
 QUESTION, ANSWER = next(iter(ANSWERS.items()))
 USER = [{"role": "user", "content": QUESTION}]
+ENDLESS = {"logit_bias": dict.fromkeys(range(6), -100)}
+"""No token that ends an answer."""
 GREEDY = {"model": "chat", "temperature": 0, "messages": USER}
 
 
@@ -277,27 +281,72 @@ def test_models_are_asked_for_what_they_do(client: Any, phi3: Path) -> None:
         client.embeddings.create(model="chat", input="a")
 
 
-def test_the_same_conversation_on_invocations_has_a_bare_answer(server: ServingProcess) -> None:
-    """An object, where MLflow answers a list; and in pieces, where MLflow has none."""
-    path = "/models/chat/invocations"
-    body = conversation(QUESTION, temperature=0)
-    answer = server.ask(json.dumps(body).encode(), path=path)
-    assert answer.status == 200
-    assert answer.json()["choices"][0]["message"]["content"] == ANSWER
-    pieces = server.ask(json.dumps({**body, "stream": True}).encode(), path=path)
-    assert pieces.headers["content-type"].startswith("text/event-stream")
-    *events, done, _ = pieces.body.decode().split("\n\n")
-    assert done == "data: [DONE]"
-    chunks = [json.loads(each.removeprefix("data: ")) for each in events]
-    assert "".join(c["choices"][0]["delta"].get("content", "") for c in chunks) == ANSWER
-
-
-def test_hanging_up_frees_the_place(server: ServingProcess, client: Any) -> None:
-    """More hang up than there are places, in the middle of answers that would go on for long."""
-    endless = {**GREEDY, "temperature": 3, "max_tokens": 200, "n": 4}
-    endless["logit_bias"] = {str(token): -100 for token in range(6)}
+def test_hanging_up_frees_the_places(server: ServingProcess, client: Any) -> None:
+    """More hang up than there are places, in the middle of answers; then all places are free."""
+    many = {**GREEDY, "temperature": 3, "max_tokens": 200, "n": 128, **ENDLESS}
     for _ in range(3):
-        stream = client.chat.completions.create(**endless, stream=True)
+        stream = client.chat.completions.create(**many, stream=True)
         next(iter(stream))
         stream.close()
+    body = json.dumps(many).encode()
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            connection.sendall(
+                b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n"
+                b"content-length: %d\r\n\r\n%b" % (len(body), body)
+            )
+            wait_until_busy(server, queued=0, under_way=1, model="chat")
+        wait_until_busy(server, queued=0, under_way=0, model="chat")
     assert client.chat.completions.create(**GREEDY).choices[0].message.content == ANSWER
+
+
+BAD: dict[str, dict[str, Any]] = {
+    "ten million characters": {"messages": [{"role": "user", "content": "word " * 2_000_000}]},
+    "more than fits": {"messages": [{"role": "user", "content": "word " * 2_000}]},
+    "many messages": {"messages": USER * 2_000},
+    "long tools": {"messages": USER, "tools": [{"type": "function", "x": "y" * 1_000_000}]},
+    "empty": {"messages": []},
+    "unknown role": {"messages": [{"role": "wizard", "content": "x"}]},
+    "no token": {"messages": USER, "logit_bias": {"999999": 1}},
+    "nobody": {"messages": USER, "model": "nobody"},
+    "absurd": {"messages": USER, "temperature": 1e300},
+    "too many": {"messages": USER, "n": 1000},
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_requests_disturb_no_stream(client: Any, name: str) -> None:
+    """One is in the middle of a long answer, of drawn tokens: it gets those that it gets alone."""
+    asked = {**GREEDY, "temperature": 2.5, "seed": 11, "max_tokens": 150, "stream": True}
+    asked |= ENDLESS
+    alone = [each.choices[0].delta.content for each in client.chat.completions.create(**asked)]
+    stream = iter(client.chat.completions.create(**asked))
+    pieces = [next(stream).choices[0].delta.content, next(stream).choices[0].delta.content]
+    with pytest.raises((openai.BadRequestError, openai.NotFoundError)) as caught:
+        client.chat.completions.create(**{"model": "chat", **BAD[name]})
+    assert caught.value.body["message"]
+    pieces += [each.choices[0].delta.content for each in stream]
+    assert pieces == alone
+    assert len(alone) > 20
+
+
+@pytest.mark.parametrize("prompt", ["", [-1], [10**9], [2**70], "word " * 2_000, "a" * 10_000_000])
+def test_prompts_that_cannot_be_gone_on_from(client: Any, prompt: Any) -> None:
+    with pytest.raises(openai.BadRequestError):
+        client.completions.create(model="chat", prompt=prompt)
+
+
+def test_errors_are_the_clients_own(server: ServingProcess, client: Any) -> None:
+    """With what OpenAI's have: the kind, the field, a code, the request's id."""
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.chat.completions.create(**{**GREEDY, "temperature": -1})
+    error = caught.value
+    assert (error.status_code, error.param, error.type) == (
+        *(400, "temperature", "invalid_request_error"),
+    )
+    assert error.request_id
+    assert error.request_id.startswith("req-")
+    with pytest.raises(openai.BadRequestError, match="response_format"):
+        client.chat.completions.create(**GREEDY, response_format={"type": "json_object"})
+    with pytest.raises(openai.NotFoundError, match="does not serve"):
+        client.images.generate(prompt="a cat", model="chat")
