@@ -25,7 +25,9 @@ _SURE: Final = 12.0
 
 
 class MadeDecoder(Decoder):
-    """See the module. `calls` says how many sequences each call calculated."""
+    """See the module. `calls` says how many sequences each call calculated, `begun`
+    which slots were begun in.
+    """
 
     model_name = "made"
     end_tokens = frozenset((END,))
@@ -35,6 +37,7 @@ class MadeDecoder(Decoder):
         self.slots = slots
         self.context_length = context_length
         self.calls: list[tuple[str, int]] = []
+        self.begun: list[int] = []
         self.raises_at: int | None = None
         self._held: dict[int, list[int]] = {}
         letters = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz .,", dtype=np.uint8)
@@ -77,6 +80,8 @@ class MadeDecoder(Decoder):
         self.calls.append(("prefill", len(tokens)))
         if self.raises_at in tokens:
             raise ValueError("a token that breaks it\nand more")
+        if not start:
+            self.begun.append(slot)
         held = self._held.setdefault(slot, []) if start else []
         self._held[slot] = held
         assert len(held) == start

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from headrace.models.flavors.openai_requests import Sampling
-from headrace.serving.engines.base import Generation, GenerationEngine, Refused
+from headrace.serving.engines.base import Generation, GenerationEngine, Piece, Refused
 from headrace.serving.engines.loop import ContinuousLoop
 from headrace.testing.generation import (
     GREEDY,
@@ -181,6 +181,36 @@ def test_log_probabilities_belong_to_what_is_said() -> None:
     told = alone(loop(), asked(1, "Which town?", accent))
     pieces = [each.text for each in told.logprobs[0]]
     assert "".join(pieces).replace("\N{REPLACEMENT CHARACTER}" * 2, "è") == told.text()
+
+
+def test_log_probabilities_come_with_their_piece() -> None:
+    engine = loop()
+    sampling = replace(GREEDY, max_tokens=5, stop=("ab",), logprobs=0, logit_bias=((97, 100.0),))
+    engine.add(asked(1, "Who?", sampling))
+    pieces = []
+    while not engine.is_idle:
+        pieces += [each for each in engine.step() if isinstance(each, Piece)]
+    assert [(each.text, len(each.logprobs)) for each in pieces] == [("a", 1)] * 3 + [("aa", 2)]
+
+
+def test_what_may_be_a_stop_text_is_said_when_it_is_over() -> None:
+    at_end = replace(GREEDY, stop=("think.!",))
+    assert alone(loop(), asked(1, "Which town?", at_end)).text() == KNOWN["Which town?"]
+    cut = replace(GREEDY, stop=("town is!",), max_tokens=3)
+    assert alone(loop(), asked(1, "Which town?", cut)).answer() == ("The town is", "length", 3)
+
+
+def test_sequences_lie_together() -> None:
+    decoder = MadeDecoder(slots=4)
+    talk = Conversation(loop(decoder))
+    talk.add(*(asked(key, "Which town?") for key in range(4)))
+    talk.until_piece(3)
+    for key in (3, 1, 2):
+        talk.cancel(key)
+    decoder.begun.clear()
+    talk.add(asked(4, "Who?"), asked(5, "Who?"))
+    talk.finish()
+    assert decoder.begun == [1, 2]
 
 
 def test_a_request_of_the_same_key_may_come_again() -> None:

@@ -73,6 +73,14 @@ def test_top_k_draws_of_the_likeliest_alone(
 ) -> None:
     token = Draw(1.5, top_k=top_k).token(logits, chance)
     assert (logits > logits[token]).sum() < top_k
+    tokens, _ = Draw(1.5, top_k=top_k).probabilities(logits)
+    assert list(tokens) == sorted(tokens)
+
+
+def test_what_is_impossible_is_never_drawn() -> None:
+    logits = np.array([-10_000.0, 0.0, -10_000.0], dtype=np.float32)
+    for chance in (0.0, 0.5, 1 - 2**-53):
+        assert Draw(1.0).token(logits, chance) == 1
 
 
 @given(LOGITS, st.floats(0, 1))

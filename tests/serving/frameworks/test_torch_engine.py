@@ -173,6 +173,21 @@ def test_a_long_prompt_in_chunks_is_as_a_whole_one(wild: Any) -> None:
     assert told[1].answer() == alone(whole, brief).answer()
 
 
+def test_sequences_outgrow_their_rows(wild: Any) -> None:
+    """Beside one that grows past the first room, in the middle of both."""
+    engine = engine_of(wild)
+    talk = Conversation(engine)
+    grows = "x" * 120
+    talk.add(Generation(1, replace(GREEDY, max_tokens=60), prompt=grows))
+    talk.add(Generation(2, replace(GREEDY, max_tokens=60), prompt=PROMPTS[3]))
+    told = talk.finish()
+    for key, prompt in ((1, grows), (2, PROMPTS[3])):
+        own = own_text(wild, prompt, 60)
+        text = told[key].text()
+        assert own.rstrip("\N{REPLACEMENT CHARACTER}") == text.rstrip("\N{REPLACEMENT CHARACTER}")
+    assert (told[1].prompt_tokens or 0) < 128 < (told[1].prompt_tokens or 0) + 60
+
+
 def test_answers_are_those_of_the_pipeline(pipeline: Any) -> None:
     one = PipelineEngine(pipeline, {}, "tiny")
     engine = engine_of(pipeline)
