@@ -141,6 +141,15 @@ def test_prepare_env_prints_its_python(headrace: Headrace, bare: Path) -> None:
 
 
 @pytest.mark.heavy
+def test_prepare_env_for_serving_has_no_headrace(headrace: Headrace, bare: Path) -> None:
+    made = headrace("models", "prepare-env", "-m", str(bare), "--for-serving").out.strip()
+
+    asked = "import six, pandas, importlib.util as u; print(u.find_spec('headrace'))"
+    done = subprocess.run([made, "-I", "-c", asked], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "None"
+
+
+@pytest.mark.heavy
 @pytest.mark.timeout(240)
 def test_predict_in_an_environment_of_its_own(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -81,23 +81,31 @@ def models() -> None:
     name="prepare-env",
     examples=[
         "headrace models prepare-env -m ./model",
-        "headrace models prepare-env -m models:/churn@champion",
+        "headrace models prepare-env -m models:/churn@champion --for-serving",
     ],
 )
 @_shared
 @_env_manager_option
+@click.option(
+    "--for-serving",
+    is_flag=True,
+    help="The one that headrace models serve makes: without Headrace in it, so that nothing clashes "
+    "with what the model pins.",
+)
 @json_option
-def prepare_env(model_uri: str, trust: bool, env_manager: str, as_json: bool) -> None:
+def prepare_env(
+    model_uri: str, trust: bool, env_manager: str, for_serving: bool, as_json: bool
+) -> None:
     """Make the environment of a model ahead of time.
 
-    Predicting in it then begins at once. Prints the path of its Python.
+    Predicting in it, or serving, then begins at once. Prints the path of its Python.
     """
     from headrace.client.model_loading import local_model
 
     if env_manager == _LOCAL:
         python, is_new = Path(sys.executable), False
     else:
-        environment = _prepared(local_model(model_uri), (), trust)
+        environment = _prepared(local_model(model_uri), (), trust, for_serving)
         python, is_new = environment.python, environment.is_new
     if as_json:
         output.emit_json({"python": str(python), "is_new": is_new})
@@ -215,15 +223,17 @@ def update_pip_requirements(
     output.note(f"The requirements of {model_uri} are as you said.")
 
 
-def _prepared(folder: Path, override: Sequence[str], trust: bool) -> PreparedEnvironment:
+def _prepared(
+    folder: Path, override: Sequence[str], trust: bool, bare: bool = False
+) -> PreparedEnvironment:
     """The environment; a bar turns while it is made."""
     from headrace.models.environment.prepare import plan_for, prepare
 
-    made = plan_for(folder, override).made()
+    made = plan_for(folder, override, bare=bare).made()
     if made is not None:
         return made
     with progress("Making the model's environment"):
-        return prepare(folder, override=override, trust=trust)
+        return prepare(folder, override=override, trust=trust, bare=bare)
 
 
 def _predict_here(
