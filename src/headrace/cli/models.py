@@ -89,8 +89,8 @@ def models() -> None:
 @click.option(
     "--for-serving",
     is_flag=True,
-    help="The one that headrace models serve makes: without Headrace in it, so that nothing clashes "
-    "with what the model pins.",
+    help="The one that headrace models serve makes: without Headrace in it, so that nothing "
+    "clashes with what the model pins.",
 )
 @json_option
 def prepare_env(
