@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,16 @@ def unruly(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_pool() -> PoolMaker:
     """A pool in this process: `async with closing(make_pool(folder, workers=2)) as pool`."""
 
-    def make(folder: Path, *, config: dict[str, Any] | None = None, **settings: Any) -> Pool:
+    def make(
+        folder: Path,
+        *,
+        config: dict[str, Any] | None = None,
+        program: tuple[str, ...] | None = None,
+        **settings: Any,
+    ) -> Pool:
         spec = WorkerSpec(Path(sys.executable), hand_over(folder), config)
+        if program is not None:
+            spec = replace(spec, program=program)
         return Pool(folder.name, spec, ServingSettings(**settings))
 
     return make

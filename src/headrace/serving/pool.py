@@ -25,6 +25,9 @@ from headrace.serving.workforce import Workforce
 _LOOKS: Final = 50
 """How often a time limit is looked at within it."""
 _LONGEST_PAUSE: Final = 0.5
+_MUST_STOP: Final = 1.125
+"""Times its limit at which a worker gets nothing new, though there is no other one yet: at 1.25
+it is refused more memory (see `worker.main`)."""
 
 
 @dataclass(frozen=True)
@@ -148,12 +151,10 @@ class Pool:
         """See Listener."""
         limit = self._settings.memory_limit
         if is_spent:
-            reason = "the model ran out of memory"
+            self._retire(worker, "the model ran out of memory", at_once=True)
         elif limit and memory > limit:
             reason = f"it holds {memory:,} bytes; the limit is {limit:,}"
-        else:
-            return
-        self._workforce.retire(worker, reason, lambda: self._let_go(worker))
+            self._retire(worker, reason, at_once=memory > limit * _MUST_STOP)
 
     def lost(self, worker: WorkerProcess, loss: Loss) -> None:
         """See Listener."""
@@ -183,6 +184,9 @@ class Pool:
 
     # ------------------------------------------------------------------------------------------
 
+    def _retire(self, worker: WorkerProcess, reason: str, *, at_once: bool) -> None:
+        self._workforce.retire(worker, reason, lambda: self._let_go(worker), at_once=at_once)
+
     def _let_go(self, worker: WorkerProcess) -> None:
         """Close a worker that gets nothing new, once it has finished."""
         if not (self._predictions.is_busy(worker) or self._streams.is_busy(worker)):
@@ -203,7 +207,9 @@ class Pool:
         for worker, loss in (*self._predictions.sweep(now), *self._streams.sweep(now)):
             worker.kill(loss)
         for worker in self._predictions.stuck(now):
-            self._workforce.relieve(worker, "it is at one request for long, and others wait")
+            if not worker.is_retiring and self._workforce.has_room_beside(worker):
+                reason = "it is at one request for long, and others wait"
+                self._retire(worker, reason, at_once=True)
         status = (self._predictions, self._streams)
         if any(each.queued or each.under_way for each in status):
             self._look_later()

@@ -109,22 +109,32 @@ class Workforce:
         log.error("a worker of %s is gone: %s; another one is started", self._name, loss.reason)
         self._run(self._replace())
 
-    def retire(self, worker: WorkerProcess, reason: str, finish: Callable[[], None]) -> None:
+    def retire(
+        self, worker: WorkerProcess, reason: str, finish: Callable[[], None], *, at_once: bool
+    ) -> None:
         """Replace a worker that still works: by another one that is loaded first, where there is
-        memory for both. `finish` is called once the old one gets nothing new.
+        memory for both. `finish` is called once the old one gets nothing new, which is now where
+        it must be `at_once`.
         """
-        if self._may_go(worker):
-            self._note_going(worker, reason)
-            self._run(self._retire(worker, finish, new_first=self._has_room_beside(worker)))
-
-    def relieve(self, worker: WorkerProcess, reason: str) -> None:
-        """Start another one at once in the place of a worker that gets nothing new, if there is
-        memory for both.
-        """
-        if self._may_go(worker) and self._has_room_beside(worker):
-            self._note_going(worker, reason)
+        if worker not in self._ready or self._is_closing:
+            return
+        if at_once and not worker.is_leaving:
             worker.is_leaving = True
-            self._run(self._replace())
+            finish()
+        if not worker.is_retiring:
+            worker.is_retiring = True
+            self.last_failure = reason
+            log.warning("a worker of %s is replaced: %s", self._name, reason)
+            self._run(self._retire(worker, finish))
+
+    def has_room_beside(self, worker: WorkerProcess) -> bool:
+        """Whether there is memory for another one."""
+        try:
+            held = psutil.Process(worker.pid).memory_info().rss
+        except psutil.Error:
+            return True
+        available: int = psutil.virtual_memory().available
+        return available > held * _ROOM
 
     async def close(self, grace: float) -> None:
         """End all workers, those that do not end within `grace` seconds by force; return when all
@@ -141,22 +151,6 @@ class Workforce:
             else:
                 worker.kill(Loss("the server has ended it"))
         await asyncio.gather(*(worker.wait() for worker in workers))
-
-    def _may_go(self, worker: WorkerProcess) -> bool:
-        return worker in self._ready and not (worker.is_retiring or self._is_closing)
-
-    def _has_room_beside(self, worker: WorkerProcess) -> bool:
-        try:
-            held = psutil.Process(worker.pid).memory_info().rss
-        except psutil.Error:
-            return True
-        available: int = psutil.virtual_memory().available
-        return available > held * _ROOM
-
-    def _note_going(self, worker: WorkerProcess, reason: str) -> None:
-        worker.is_retiring = True
-        self.last_failure = reason
-        log.warning("a worker of %s is replaced: %s", self._name, reason)
 
     async def _load(self) -> Ready:
         """Add a worker. Raises WorkerLost."""
@@ -178,13 +172,13 @@ class Workforce:
         finally:
             if worker not in self._ready:
                 worker.kill(Loss("it could not be loaded"))
+                await worker.wait()
             self._starting.discard(worker)
         return ready
 
     async def _replace(self) -> None:
         """Add a worker, however often it takes."""
         while True:
-            self.restarts += 1
             try:
                 await self._load()
             except WorkerLost as error:
@@ -200,16 +194,17 @@ class Workforce:
                 await asyncio.sleep(pause)
             else:
                 self._failures = 0
+                self.restarts += 1
                 self._listener.changed()
                 return
 
-    async def _retire(
-        self, worker: WorkerProcess, finish: Callable[[], None], *, new_first: bool
-    ) -> None:
+    async def _retire(self, worker: WorkerProcess, finish: Callable[[], None]) -> None:
+        new_first = self.has_room_beside(worker)
         if new_first:
             await self._replace()
-        worker.is_leaving = True
-        finish()
+        if not worker.is_leaving:
+            worker.is_leaving = True
+            finish()
         if not new_first:
             await worker.wait()
             await self._replace()
