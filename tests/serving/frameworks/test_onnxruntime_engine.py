@@ -18,7 +18,7 @@ from headrace.errors import InvalidRequest
 from headrace.models.flavors.onnxruntime_genai_engine import GenAIModel
 from headrace.models.flavors.openai_requests import Sampling
 from headrace.serving.engines import onnxruntime_session
-from headrace.serving.engines.base import GenerationEngine
+from headrace.serving.engines.base import Generation, GenerationEngine
 from headrace.serving.engines.genai_check import agrees
 from headrace.serving.engines.genai_description import config_of, described
 from headrace.serving.engines.genai_engine import genai_engine
@@ -30,6 +30,7 @@ from headrace.testing.generation import GenerationEngineContract, asked, told_of
 from tests.fixtures.tiny_language import ANSWERS, tiny_phi3
 
 og = pytest.importorskip("onnxruntime_genai")
+onnx = pytest.importorskip("onnx")
 transformers = pytest.importorskip("transformers")
 pytestmark = [
     pytest.mark.heavy,
@@ -62,18 +63,12 @@ def built(
     return build(phi3, made, request.param)
 
 
-@pytest.fixture(scope="module")
-def long_phi3(phi3: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One whose angles change for all rows when the longest has more than 64 tokens (LongRoPE)."""
-    source, made = (tmp_path_factory.mktemp("long") / name for name in ("checkpoint", "genai"))
-    shutil.copytree(phi3, source)
-    config = json.loads((source / "config.json").read_text())
-    factors = {"short_factor": [1.0] * 8, "long_factor": [1.0 + place for place in range(8)]}
-    kind = {"rope_type": "longrope", "type": "longrope", "rope_theta": 10000.0}
-    config["original_max_position_embeddings"] = 64
-    config["rope_parameters"] = {**kind, **factors, "original_max_position_embeddings": 64}
-    (source / "config.json").write_text(json.dumps(config))
-    return build(source, made, "fp32")
+def configured(phi3: Path, folder: Path, **config: Any) -> GenAIModel:
+    """The tiny Phi-3 with another configuration, in fp32."""
+    shutil.copytree(phi3, folder / "checkpoint")
+    file = folder / "checkpoint" / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **config}))
+    return GenAIModel(build(folder / "checkpoint", folder / "genai", "fp32"))
 
 
 @pytest.fixture(scope="module")
@@ -380,13 +375,92 @@ def test_a_description_of_another_graph_refuses_requests(
 
 
 def test_a_graph_whose_rows_depend_on_the_longest_takes_turns(
-    long_phi3: Path, caplog: pytest.LogCaptureFixture
+    phi3: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    engine = genai_engine(GenAIModel(long_phi3), slots=2)
+    """LongRoPE: all angles change when the longest has more than 64 tokens."""
+    factors = {"short_factor": [1.0] * 8, "long_factor": [1.0 + place for place in range(8)]}
+    kind = {"rope_type": "longrope", "type": "longrope", "rope_theta": 10000.0}
+    rope = {**kind, **factors, "original_max_position_embeddings": 64}
+    model = configured(phi3, tmp_path, rope_parameters=rope, original_max_position_embeddings=64)
+    engine = genai_engine(model, slots=2)
     assert isinstance(engine, Interleaved)
     assert "longest row" in caplog.text
     question, answer = next(iter(ANSWERS.items()))
     assert told_of(engine, [asked(1, question)])[1].answer()[:2] == (answer, "stop")
+
+
+def test_layers_that_see_a_window_only_give_the_tokens_of_genai(
+    phi3: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers = ["sliding_attention", "full_attention"]
+    model = configured(phi3, tmp_path, sliding_window=20, layer_types=layers)
+    assert isinstance(genai_engine(model, slots=2), ContinuousLoop)
+    monkeypatch.setattr(onnxruntime_session, "_FIRST_PLACES", 9)  # fewer than the window has
+    prompts = prompts_of(model, 5)
+    company = Company(decoder_of(model, 3), prompts, 5)
+    company.go_on()
+    for number, prompt in enumerate(prompts):
+        assert company.made[number] == tokens_of_genai(model, prompt), number
+
+
+def test_a_window_that_no_layer_has_does_not_matter(built: Path, tmp_path: Path) -> None:
+    """What the builder writes for Phi-3-mini-4k, whose graph attends to everything."""
+    slides = {"slide_key_value_cache": False, "slide_inputs": False}
+    window = {"window_size": 20, "layers": [], "cache_slack": 0, **slides}
+    model = crafted(built, tmp_path / "crafted", "model.decoder.sliding_window", window)
+    engine = genai_engine(model, slots=2)
+    assert isinstance(engine, ContinuousLoop)
+    told = told_of(engine, [Generation(1, Sampling(temperature=0), prompt=[30] * 100)])
+    assert told[1].refused is None
+    plain = told_of(
+        genai_engine(GenAIModel(built), slots=2),
+        [Generation(1, Sampling(temperature=0), prompt=[30] * 100)],
+    )
+    assert told[1].answer() == plain[1].answer()
+
+
+def test_places_are_given_where_the_graph_asks_for_them(built: Path, tmp_path: Path) -> None:
+    """In a graph that adds something to each logit that depends on its token's place."""
+    folder = tmp_path / "with-places"
+    shutil.copytree(built, folder)
+    graph = onnx.load(folder / "model.onnx", load_external_data=False)
+    give_places(graph.graph)
+    onnx.save(graph, folder / "model.onnx")
+    config = json.loads((folder / "genai_config.json").read_text())
+    config["model"]["decoder"]["inputs"]["position_ids"] = "position_ids"
+    (folder / "genai_config.json").write_text(json.dumps(config))
+    model = GenAIModel(folder)
+    assert isinstance(genai_engine(model, slots=3), ContinuousLoop)
+    prompts = prompts_of(model, 4)
+    company = Company(decoder_of(model, 3), prompts, 4)
+    company.go_on()
+    for number, prompt in enumerate(prompts):
+        assert company.made[number] == tokens_of_genai(model, prompt), number
+
+
+def give_places(graph: Any) -> None:
+    make = onnx.helper
+    graph.input.append(
+        make.make_tensor_value_info("position_ids", onnx.TensorProto.INT64, ["batch", "length"])
+    )
+    last = next(node for node in graph.node if "logits" in node.output)
+    last.output[0] = "plain_logits"
+    size = graph.output[0].type.tensor_type.shape.dim[-1].dim_value
+    weights = np.linspace(0, 1, size, dtype=np.float32)
+    graph.initializer.extend(
+        [
+            onnx.numpy_helper.from_array(weights, "of_places"),
+            onnx.numpy_helper.from_array(np.array([2], np.int64), "third"),
+        ]
+    )
+    graph.node.extend(
+        [
+            make.make_node("Cast", ["position_ids"], ["places"], to=onnx.TensorProto.FLOAT),
+            make.make_node("Unsqueeze", ["places", "third"], ["columns"]),
+            make.make_node("Mul", ["columns", "of_places"], ["added"]),
+            make.make_node("Add", ["plain_logits", "added"], ["logits"]),
+        ]
+    )
 
 
 def test_names_that_are_not_given_are_those_of_genai(built: Path, tmp_path: Path) -> None:

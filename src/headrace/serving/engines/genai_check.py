@@ -20,15 +20,17 @@ other company, most with weights of 4 bits (0.0005 measured; 0.046 where a mask 
 """
 
 
-def agrees(decoder: OnnxRuntimeDecoder, model: GenAIModel) -> bool:
+def agrees(decoder: OnnxRuntimeDecoder, model: GenAIModel, *, room: int = _ROOM) -> bool:
     """Whether the logits are those of ONNX Runtime GenAI, for two sequences of different lengths,
     the second of which joins later and stays when the first has left. Leaves the decoder empty.
+
+    Its generators are made for `room` tokens: they fail with fewer than a window of the model has.
     """
     size = decoder.vocabulary or 1
     theirs: dict[int, _Theirs] = {}
 
     def begins(slot: int, length: int) -> bool:
-        theirs[slot] = _Theirs(model, decoder.context_length)
+        theirs[slot] = _Theirs(model, min(decoder.context_length, max(room, _ROOM)))
         prompt = [(7 + 31 * place + slot) % size for place in range(length)]
         return _are_close(decoder.prefill(slot, prompt, 0), theirs[slot].logits(prompt))
 
@@ -51,11 +53,11 @@ def agrees(decoder: OnnxRuntimeDecoder, model: GenAIModel) -> bool:
 class _Theirs:
     """A sequence in ONNX Runtime GenAI, told which tokens come next."""
 
-    def __init__(self, model: GenAIModel, context_length: int) -> None:
+    def __init__(self, model: GenAIModel, room: int) -> None:
         import onnxruntime_genai as og
 
         params = og.GeneratorParams(model.model)
-        params.set_search_options(max_length=min(context_length, _ROOM))
+        params.set_search_options(max_length=room)
         self._generator: Any = og.Generator(model.model, params)
 
     def logits(self, tokens: list[int]) -> NDArray[np.float32]:

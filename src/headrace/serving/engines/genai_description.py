@@ -40,6 +40,10 @@ class Description:
     """The inputs with the keys, then the values, of all layers."""
     present: tuple[str, ...]
     """The outputs that go on from them, in the same order."""
+    window: int
+    """How many tokens back the attention of some layers goes at most, which their caches must have
+    places for; 0 where all go back to the beginning.
+    """
     head_size: int
     """How many numbers the key of one head has."""
     context_length: int
@@ -71,8 +75,9 @@ def why_not(config: Mapping[str, Any]) -> str | None:
     strange = set(_table(decoder, "inputs")) - _INPUTS or set(_table(decoder, "outputs")) - _OUTPUTS
     if strange:
         return f"its graph takes or gives '{min(strange)}'"
-    if decoder.get("sliding_window"):
-        return "its cache is a sliding window"
+    window = _table(decoder, "sliding_window")
+    if window.get("slide_inputs") or window.get("slide_key_value_cache"):
+        return "its inputs or its cache slide with a window"
     search = _table(config, "search")
     if search.get("past_present_share_buffer") is not True:
         return "its cache does not stay in place (past_present_share_buffer)"
@@ -90,6 +95,7 @@ def described(config: Mapping[str, Any]) -> Description:
     decoder = _table(model, "decoder")
     inputs, outputs = _table(decoder, "inputs"), _table(decoder, "outputs")
     layers = _whole(decoder, "num_hidden_layers", _MOST_LAYERS)
+    window = _table(decoder, "sliding_window")
     return Description(
         file=_text(decoder, "filename"),
         input_ids=_text(inputs, "input_ids", "input_ids"),
@@ -104,6 +110,7 @@ def described(config: Mapping[str, Any]) -> Description:
             *_names(outputs, "present_key_names", "present.%d.key", layers),
             *_names(outputs, "present_value_names", "present.%d.value", layers),
         ),
+        window=_whole(window, "window_size", _MOST_PLACES) if window else 0,
         head_size=_whole(decoder, "head_size", _MOST_NUMBERS),
         context_length=_whole(model, "context_length", _MOST_PLACES),
     )

@@ -92,6 +92,6 @@ def _decoder(
     session = CachedSession(_folder(model), description, rows=slots, threads=threads)
     session.try_longest()
     decoder = OnnxRuntimeDecoder(model, session, slots=slots)
-    if not agrees(decoder, model):
+    if not agrees(decoder, model, room=description.window):
         raise InvalidModel("ONNX Runtime calculates other numbers than ONNX Runtime GenAI")
     return decoder

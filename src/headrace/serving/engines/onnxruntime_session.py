@@ -5,6 +5,8 @@ sequence's length from the attention mask: rows of one run may have different le
 behind a row's end is never read, and where keys and values are given and taken in one buffer, only
 the new ones are written (documented with the operator in ONNX Runtime's ContribOperators). So a
 cache of fixed rows serves all: a run takes its first rows, or one row alone, without copying.
+Layers whose attention goes back a few tokens only may have caches that are as short, and evict from
+them when they are full; here they have as many places as all others, and nothing is evicted.
 """
 
 from __future__ import annotations
@@ -81,7 +83,7 @@ class CachedSession:
         """Those of the first so many rows, a token each."""
         self._prompts: dict[int, Any] = {}
         """What is bound for one row alone."""
-        self._grow(min(description.context_length, _FIRST_PLACES))
+        self._grow(min(description.context_length, max(_FIRST_PLACES, description.window)))
         self._prompt_logits = np.empty(_PART * self.vocabulary, self._logits_type)
 
     def _check(self, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
