@@ -66,7 +66,10 @@ def test_an_answer_is_looked_for_without_blanks() -> None:
     assert not answer.holds(without_blanks("He said so"))
 
 
-def test_a_server_that_refuses_the_request_is_not_waited_for() -> None:
+def test_a_server_that_refuses_the_request_is_not_waited_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("benchmarks.serving_peers.REFUSED_LIMIT_S", 0.1)
     refused = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 3\r\n\r\nbad"
     with subprocess.Popen(["sleep", "60"]) as process, answering(lambda _: [refused]) as address:
         assert wait_for_answer(address, process, REQUEST, b"x") == "HTTP/1.1 400 Bad Request: bad"
