@@ -1,0 +1,142 @@
+"""The whole server, over HTTP, while models and people do their worst to its processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.serving.models import answered, asked, save_unruly
+from tests.serving.served import ServingLauncher, ServingProcess
+from tests.serving.waiting import wait_until
+
+
+@pytest.fixture(scope="module")
+def server(shared_serving_process: ServingLauncher, unruly: Path) -> ServingProcess:
+    """A server of the model that does what its rows say."""
+    return shared_serving_process(unruly, timeout=20, memory_limit=800 << 20)
+
+
+def said(server: ServingProcess, *rows: tuple[str, float] | str) -> str:
+    """The prediction for the first row."""
+    answer = server.ask(asked(*rows))
+    assert answer.status == 200, answer.body
+    text: str = answered(answer.body)[0]
+    return text
+
+
+@pytest.mark.parametrize(
+    ("row", "status", "code", "reason"),
+    [
+        ("raise", 400, "BAD_REQUEST", "ValueError: the secret of row 7"),
+        ("sys_exit", 400, "BAD_REQUEST", "SystemExit"),
+        ("interrupt", 400, "BAD_REQUEST", "KeyboardInterrupt"),
+        ("exit", 500, "INTERNAL_ERROR", "status 5"),
+        ("segfault", 500, "INTERNAL_ERROR", "SIGSEGV"),
+        (("allocate", 4000.0), 400, "BAD_REQUEST", "memory"),
+    ],
+)
+def test_a_request_that_fails_says_why_and_nothing_of_the_inside(
+    server: ServingProcess, row: str | tuple[str, float], status: int, code: str, reason: str
+) -> None:
+    answer = server.ask(asked(row))
+    assert answer.status == status
+    assert set(answer.json()) == {"error_code", "message"}
+    assert answer.json()["error_code"] == code
+    assert reason in answer.json()["message"]
+    assert b"Traceback" not in answer.body
+    assert b".py" not in answer.body
+    assert said(server, ("echo", 2)) == "2.0"
+
+
+def test_what_a_model_prints_is_in_the_log_and_in_no_answer(server: ServingProcess) -> None:
+    assert said(server, ("print", 3)) == "None"
+    server.wait_for("printed 3.0")
+    server.wait_for("written to the descriptor")
+
+
+def test_no_request_is_lost_while_workers_are_killed(
+    serving_process: ServingLauncher, unruly: Path
+) -> None:
+    server = serving_process(unruly, workers=2, timeout=30)
+    with ThreadPoolExecutor(8) as clients:
+        for _ in range(3):
+            asking = [
+                clients.submit(said, server, ("slow", 0.01), ("echo", number))
+                for number in range(100)
+            ]
+            for worker in server.workers():
+                worker.kill()
+            assert [each.result() for each in asking] == ["None"] * 100
+
+
+def test_health_says_when_no_worker_can_answer(
+    serving_process: ServingLauncher, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    server = serving_process(save_unruly(tmp_path / "fragile", load="exit", state=str(broken)))
+    assert server.ask(path="/health").status == 200
+    broken.touch()
+    assert server.ask(asked("exit")).status == 500
+    assert server.ask(path="/health").status == 503
+    assert server.ask(asked("pid")).status == 503
+    broken.unlink()
+    wait_until(lambda: server.ask(path="/health").status == 200)
+    assert said(server, ("echo", 1)) == "1.0"
+
+
+def test_what_is_under_way_is_finished_when_all_processes_are_told_to_end(
+    serving_process: ServingLauncher, unruly: Path
+) -> None:
+    server = serving_process(unruly, max_batch=1)
+    workers = server.workers()
+    with ThreadPoolExecutor(4) as clients:
+        asking = [clients.submit(said, server, ("slow", 0.5)) for _ in range(4)]
+        wait_until(lambda: _pool(server)["queued"] == 3)
+        for process in (*workers, psutil.Process(server.process.pid)):
+            process.send_signal(signal.SIGTERM)
+        assert [each.result() for each in asking] == ["None"] * 4
+    assert server.process.wait(30) == 0
+    assert not any(map(_is_alive, workers))
+
+
+def test_nothing_outlives_a_server_that_is_killed(
+    serving_process: ServingLauncher, unruly: Path
+) -> None:
+    server = serving_process(unruly, workers=2)
+    workers = server.workers()
+    child = psutil.Process(int(said(server, "fork")))
+    with ThreadPoolExecutor(1) as clients:
+        hung = clients.submit(server.ask, asked("hang"))
+        wait_until(lambda: _pool(server)["under_way"] == 1)
+        os.kill(server.process.pid, signal.SIGKILL)
+        assert isinstance(hung.exception(), OSError)
+    wait_until(lambda: not any(map(_is_alive, (*workers, child))))
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", server.port))
+
+
+def test_the_system_would_rather_end_a_worker_than_the_server(server: ServingProcess) -> None:
+    def score(pid: int) -> int:
+        return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+    assert score(server.workers()[0].pid) > score(server.process.pid)
+
+
+def _pool(server: ServingProcess) -> dict[str, int]:
+    """What the server says of its workers."""
+    told: dict[str, int] = server.ask(path="/models").json()["models"][0]["workers"]
+    return told
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
