@@ -96,6 +96,19 @@ def test_what_the_template_does_not_take_is_refused() -> None:
     assert told.refused == Refused(1, "The last message must be the user's.")
 
 
+def test_what_a_tokenizer_raises_is_one_requests_refusal(caplog: pytest.LogCaptureFixture) -> None:
+    talk = Conversation(loop())
+    lone_surrogate = Generation(2, GREEDY, prompt="a \ud800")
+    talk.add(asked(1, "Who?"), lone_surrogate, asked(3, "Which town?"))
+    told = talk.finish()
+    refused = told[2].refused
+    assert refused is not None
+    assert refused.code == "INTERNAL_ERROR"
+    assert "UnicodeEncodeError" in refused.message
+    assert "Traceback" in caplog.text
+    assert [told[1].text(), told[3].text()] == [KNOWN["Who?"], KNOWN["Which town?"]]
+
+
 def test_an_answer_ends_with_the_context() -> None:
     decoder = MadeDecoder(context_length=40)
     prompt = "a" * 30

@@ -374,6 +374,17 @@ def test_options_that_the_loop_does_not_have_leave_it_to_the_library(
     assert told.pieces == {0: [answer]}
 
 
+def test_a_configuration_that_is_wrong_is_the_librarys_to_refuse(
+    pipeline: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = engine_of(pipeline, {"do_sample": True, "temperature": -1.0})
+    assert "'temperature' must be a number" in caplog.text
+    refused = alone(engine, asked(1, "Who wrote Faust?", Sampling())).refused
+    assert refused is not None
+    assert refused.code == "INVALID_PARAMETER_VALUE"
+    assert "temperature" in refused.message
+
+
 def test_own_options_are_in_the_librarys_order(pipeline: Any) -> None:
     options = own_options(pipeline, {"top_p": 0.5})
     assert options["top_k"] == 50

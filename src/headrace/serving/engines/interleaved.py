@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 
-from headrace.errors import HeadraceError, InvalidRequest
+from headrace.errors import InvalidRequest
 from headrace.models.flavors.openai_answers import FinishReason
 from headrace.models.flavors.openai_engine import Engine
 from headrace.models.flavors.openai_requests import Sampling
@@ -21,8 +20,7 @@ from headrace.serving.engines.base import (
     Refused,
     Started,
 )
-
-_log = logging.getLogger("headrace.serving")
+from headrace.serving.engines.refusals import refusal
 
 
 @dataclass
@@ -87,8 +85,8 @@ class Interleaved(GenerationEngine):
         for generation in new:
             try:
                 self._waiting.extend(self._turns(generation))
-            except HeadraceError as error:
-                events.append(Refused(generation.key, error.message, error.error_code))
+            except Exception as error:  # noqa: BLE001 - one request's failure must not be the others'
+                events.append(refusal(generation.key, error))
         while self._waiting and len(self._active) < self.capacity:
             turn = self._waiting.popleft()
             turn.events = self._told(turn)
@@ -147,12 +145,8 @@ class Interleaved(GenerationEngine):
     ) -> None:
         try:
             event = next(told)
-        except HeadraceError as error:
-            event = Refused(turn.key, error.message, error.error_code)
         except Exception as error:  # noqa: BLE001 - one request's failure must not be the others'
-            _log.exception("The model raised at one request.")
-            said = f"The model raised {type(error).__name__}: {error}".partition("\n")[0]
-            event = Refused(turn.key, said, "INTERNAL_ERROR")
+            event = refusal(turn.key, error)
         events.append(event)
         if isinstance(event, Finished):
             self._active.remove(turn)

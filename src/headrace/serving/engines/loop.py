@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import heapq
-import logging
 import time
 from collections import deque
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from headrace.errors import HeadraceError, InvalidRequest
+from headrace.errors import InvalidRequest
 from headrace.serving.engines.base import (
     Event,
     Generation,
     GenerationEngine,
-    Refused,
     Started,
 )
 from headrace.serving.engines.decoder import Decoder
 from headrace.serving.engines.pace import Pace
+from headrace.serving.engines.refusals import refusal
 from headrace.serving.engines.sampling import Chooser, chosen, defaults_of
 from headrace.serving.engines.sequences import Choice, ChoiceText
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-_log: Final = logging.getLogger("headrace.serving")
 
 
 class ContinuousLoop(GenerationEngine):
@@ -108,8 +105,8 @@ class ContinuousLoop(GenerationEngine):
         for generation in new:
             try:
                 self._waiting.extend(self._choices(generation))
-            except HeadraceError as error:
-                events.append(Refused(generation.key, error.message, error.error_code))
+            except Exception as error:  # noqa: BLE001 - one request's failure must not be the others'
+                events.append(refusal(generation.key, error))
 
     def _choices(self, generation: Generation) -> list[Choice]:
         decoder, sampling = self._decoder, generation.sampling
@@ -214,10 +211,8 @@ class ContinuousLoop(GenerationEngine):
         try:
             logits = self._decoder.prefill(choice.slot, part, choice.taken)
         except Exception as error:  # noqa: BLE001 - a prompt's failure must not be the others'
-            _log.exception("The model raised at the prompt of one request.")
             self.cancel(choice.key)
-            said = f"The model does not take this prompt: {type(error).__name__}: {error}"
-            events.append(Refused(choice.key, said.partition("\n")[0], "INTERNAL_ERROR"))
+            events.append(refusal(choice.key, error))
             return
         self._pace.took(len(part), time.perf_counter() - began)
         choice.taken += len(part)

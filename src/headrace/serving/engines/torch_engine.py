@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from headrace.errors import InvalidRequest
 from headrace.models.flavors.transformers_generation import PipelineEngine, checked_options
 from headrace.serving.engines.base import GenerationEngine
 from headrace.serving.engines.interleaved import Interleaved
@@ -81,8 +82,11 @@ def torch_engine(
     if why is None:
         why = why_not_together(pipeline)
     if why is None:
-        ends = _end_tokens(pipeline, options)
-        return ContinuousLoop(TorchDecoder(pipeline, one_by_one, ends, slots=slots), options)
+        decoder = TorchDecoder(pipeline, one_by_one, _end_tokens(pipeline, options), slots=slots)
+        try:
+            return ContinuousLoop(decoder, options)
+        except InvalidRequest as error:
+            why = f"its configuration is unusual: {error.message.rstrip('.')}"
     _log.warning("%s answers one request after the other, because %s.", model_name, why)
     length = context_length(pipeline.model.config.get_text_config(), pipeline.tokenizer)
     return Interleaved(one_by_one, _counting(pipeline.tokenizer), context_length=length)

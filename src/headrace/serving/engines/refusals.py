@@ -1,0 +1,23 @@
+"""What is told of a request whose own failure must not be the others'."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from headrace.errors import HeadraceError
+from headrace.serving.engines.base import Refused
+
+_log: Final = logging.getLogger("headrace.serving")
+_LONGEST: Final = 500
+
+
+def refusal(key: int, error: Exception) -> Refused:
+    """Its author is told what was wrong with it; what a library raised goes to the log with its
+    traceback, and its first line to the author.
+    """
+    if isinstance(error, HeadraceError):
+        return Refused(key, error.message, error.error_code)
+    _log.error("The model raised at one request.", exc_info=error)
+    said = f"The model raised {type(error).__name__}: {error}".partition("\n")[0]
+    return Refused(key, said[:_LONGEST], "INTERNAL_ERROR")
