@@ -231,6 +231,8 @@ def serve(
         _model_config(),
         python,
     )
+    for source in (*sources.values(), *shadows.values()):
+        output.note(f"Loading {source.uri}")
     run(Serving(sources, shadows), loader, announce)
 
 

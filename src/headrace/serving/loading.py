@@ -59,7 +59,7 @@ class VersionLoader:
         spec = WorkerSpec(python, handed, config, engine)
         pool = Pool(f"{name} (version {version.label})", spec, chosen)
         await pool.start()
-        return ServedVersion(version, handed["model"], pool, example)
+        return ServedVersion(version, handed["model"], pool, folder, example)
 
     async def check(self, loaded: ServedVersion) -> None:
         """Raise InvalidModel unless the model predicts for the example it was saved with; one

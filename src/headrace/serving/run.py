@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Final
 
 from headrace.errors import InvalidModel, InvalidRequest
 from headrace.http.listening import (
@@ -18,6 +21,7 @@ from headrace.http.listening import (
     listen,
     uvicorn_config,
 )
+from headrace.models.cache import cache_root
 from headrace.models.sources import ModelSource
 from headrace.serving.app import create_app
 from headrace.serving.loading import VersionLoader
@@ -29,6 +33,8 @@ from headrace.serving.settings import ServingSettings
 from headrace.serving.shadow import Shadow
 
 log = logging.getLogger("headrace.serving")
+
+_HOUR: Final = 3600.0
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,7 @@ async def _serve(
         moving = [each for each in rollouts if each.source.can_move]
         pause = partial(asyncio.sleep, settings.poll_interval)
         following = [asyncio.create_task(rollout.follow(pause)) for rollout in moving]
+        following.append(asyncio.create_task(_keep_in_cache(rollouts)))
         try:
             await server.serve(sockets=[listener])
         finally:
@@ -99,6 +106,17 @@ async def _serve(
         for rollout in rollouts:
             await rollout.close()
             await rollout.model.current.pool.close()
+
+
+async def _keep_in_cache(rollouts: Sequence[Rollout]) -> None:
+    """Mark the folders of what is served as used: the cache forgets what nobody used for long."""
+    while True:
+        await asyncio.sleep(_HOUR)
+        for rollout in rollouts:
+            folder = rollout.model.current.folder
+            if folder.is_relative_to(cache_root()):
+                with suppress(OSError):
+                    os.utime(folder)
 
 
 async def _first(name: str, source: ModelSource, loader: VersionLoader) -> ServedVersion:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from headrace.models.sources import Version
@@ -17,9 +18,12 @@ class ServedVersion:
         version: Version,
         description: Mapping[str, Any],
         pool: Pool,
+        folder: Path,
         example: bytes | None = None,
     ) -> None:
         self.version = version
+        self.folder = folder
+        """Where its files are: a worker that is replaced reads them again."""
         self.description = description
         """What its `MLmodel` says, parsed."""
         self.pool = pool

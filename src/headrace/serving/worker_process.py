@@ -159,8 +159,8 @@ class WorkerProcess(asyncio.Protocol):
         self._loaded = loop.create_future()
         ours, theirs = socket.socketpair()
         with theirs:
-            # -I -P: nothing but the interpreter's own packages, not even the working folder.
-            words = [str(self._spec.python), "-I", "-P", *self._spec.program]
+            # -I: nothing but the interpreter's own packages, not even the working folder.
+            words = [str(self._spec.python), "-I", *self._spec.program]
             try:
                 self._process = subprocess.Popen(  # noqa: ASYNC220, S603 - a few ms; no shell
                     [*words, str(theirs.fileno())],
