@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.errors import InvalidRequest
@@ -82,13 +80,10 @@ def _onnxruntime(model: PyFuncModel, slots: int, threads: int | None) -> Generat
 
 def _vllm(model: PyFuncModel, slots: int, threads: int | None) -> GenerationEngine:
     del threads  # it calculates on a GPU
-    pipeline, name = _pipeline(model, "vllm")
+    _facts(model, "transformers", "vllm")
     from headrace.serving.engines.vllm_engine import vllm_engine
 
-    # What was loaded was checked, and lies in pieces on disk: vLLM is given it in one folder.
-    with tempfile.TemporaryDirectory(prefix="headrace-vllm-") as folder:
-        pipeline.save_pretrained(folder)
-        return vllm_engine(Path(folder), model.model_config, name, slots=slots)
+    return vllm_engine(model, slots=slots)
 
 
 def _plain(model: PyFuncModel, slots: int, threads: int | None) -> GenerationEngine:
