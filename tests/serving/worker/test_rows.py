@@ -28,6 +28,7 @@ from headrace.models.schema import (
 )
 from headrace.models.signature import ModelSignature
 from headrace.serving.worker.columns import NotTaken
+from headrace.serving.worker.inferred_rows import InferredRows
 from headrace.serving.worker.rows import Rows, plan_for
 
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
@@ -120,14 +121,16 @@ def _request(draw: st.DrawFn, schema: Schema) -> dict[str, Any]:
     return {format_: rows}
 
 
-def ordinary(request: dict[str, Any], schema: Schema) -> Any:
-    signature = ModelSignature(schema)
+def ordinary(request: dict[str, Any], schema: Schema | None) -> Any:
+    signature = None if schema is None else ModelSignature(schema)
     return enforce_input(decode_payload(json.dumps(request), signature).data, signature)
 
 
-def short(requests: Sequence[dict[str, Any]], schema: Schema) -> tuple[list[Any], list[Rows]]:
+def short(
+    requests: Sequence[dict[str, Any]], schema: Schema | None
+) -> tuple[list[Any], list[Rows]]:
     """Those requests that are taken, and their rows."""
-    plan = plan_for(schema)
+    plan = InferredRows() if schema is None else plan_for(schema)
     taken: list[Any] = []
     rows: list[Rows] = []
     for request in requests if plan is not None else ():
@@ -146,16 +149,22 @@ def test_each_request_makes_the_table_of_the_ordinary_way(
     case: tuple[Schema, list[dict[str, Any]]],
 ) -> None:
     schema, requests = case
-    for request, rows in zip(*short(requests, schema), strict=True):
-        made, wanted = rows.layout.table(rows.rows), ordinary(request, schema)
-        pd.testing.assert_frame_equal(made, wanted, check_exact=True)
+    for known in (schema, None):
+        for request, rows in zip(*short(requests, known), strict=True):
+            made, wanted = rows.layout.table(rows.rows), ordinary(request, known)
+            pd.testing.assert_frame_equal(made, wanted, check_exact=True)
 
 
 @given(asked())
 def test_a_batch_makes_the_tables_of_its_requests_one_below_the_other(
     case: tuple[Schema, list[dict[str, Any]]],
 ) -> None:
-    schema, requests = case
+    for known in (case[0], None):
+        check_batches(known, case[1])
+
+
+def check_batches(schema: Schema | None, requests: list[dict[str, Any]]) -> None:
+    """Compare the tables of all that go together."""
     taken, rows = short(requests, schema)
     by_layout: dict[int, list[int]] = {}
     for place, each in enumerate(rows):
@@ -210,10 +219,21 @@ def test_common_requests_are_taken(kind: DataType, format_: str) -> None:
             pd.testing.assert_frame_equal(each.layout.table(each.rows), wanted)
 
 
+def test_columns_that_nobody_knows_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    plan = plan_for(Schema([ColSpec("double", "a")]))
+    assert plan is not None
+    for _ in range(3):
+        rows = plan.rows_of("dataframe_records", [{"more": "x", "a": 1.0}])
+        assert rows.layout.table(rows.rows).to_dict("list") == {"a": [1.0]}
+    assert len(caplog.records) == 1
+    assert "more" in caplog.text
+
+
 @pytest.mark.parametrize(
     "split",
     [
         {"columns": ["a"], "data": [[1.0]], "more": 1},
+        {"columns": ["a", "b", "b"], "data": [[1.0, 2.0, 3.0]]},
         {"columns": ["a"], "data": [[1.0]], "index": [5]},
         {"columns": ["a"], "data": [[1.0]], "index": [False]},
         {"columns": ["a", "a"], "data": [[1.0, 2.0]]},

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Sequence
+from functools import cache
 from typing import Any, Final
 
 from headrace.errors import InvalidRequest
@@ -22,7 +23,12 @@ Build = Callable[[Sequence[Any]], Any]
 _EXACT: Final = 2**53
 """Up to here every integer is a double, so that it does not matter by which way it became one."""
 _INT32: Final = 2**31
-_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,6})?)?)?", re.ASCII)
+_TIME: Final = re.compile(
+    r"\d{4}-\d\d-\d\d(T([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?)?", re.ASCII
+)
+_FIRST_YEAR: Final = "1678"
+_LAST_YEAR: Final = "2261"
+"""The years that nanoseconds since 1970 can say as a whole, in 64 bits."""
 
 
 class NotTaken(Exception):
@@ -86,7 +92,20 @@ def _booleans(values: Sequence[Any], _: Collection[type]) -> Any:
 
 
 def _texts(values: Sequence[Any], _: Collection[type]) -> Any:
-    return list(values)  # pandas chooses the type, which differs between its versions
+    import numpy as np
+    import pandas as pd
+
+    dtype = _text_type()
+    made = np.array(values, dtype=object)
+    return made if isinstance(dtype, np.dtype) else pd.array(made, dtype=dtype)
+
+
+@cache
+def _text_type() -> Any:
+    """The type that pandas gives texts, which differs between its versions and settings."""
+    import pandas as pd
+
+    return pd.Series(["a"]).dtype
 
 
 def _blobs(values: Sequence[Any], _: Collection[type]) -> Any:
@@ -97,13 +116,14 @@ def _blobs(values: Sequence[Any], _: Collection[type]) -> Any:
 
 
 def _times(values: Sequence[Any], _: Collection[type]) -> Any:
-    import pandas as pd
+    import numpy as np
 
-    if not all(map(_TIME.fullmatch, values)):
-        raise NotTaken
-    return pd.to_datetime(pd.Series(values, dtype=object), format="ISO8601").astype(
-        "datetime64[ns]"
+    is_exact = all(
+        _TIME.fullmatch(value) and _FIRST_YEAR <= value[:4] <= _LAST_YEAR for value in values
     )
+    if not is_exact:
+        raise NotTaken
+    return np.array(values, dtype="datetime64[ns]")
 
 
 def _nested(kind: FieldType) -> Build:

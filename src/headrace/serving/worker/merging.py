@@ -80,9 +80,8 @@ def _likeness(data: Any) -> Hashable:
     if is_pandas_frame(data):
         import pandas as pd
 
-        is_counted = isinstance(data.index, pd.RangeIndex) and data.index.equals(
-            pd.RangeIndex(len(data))
-        )
+        index = data.index
+        is_counted = isinstance(index, pd.RangeIndex) and (index.start, index.step) == (0, 1)
         if not len(data) or not is_counted or not data.columns.is_unique:
             return None
         return ("frame", tuple(data.columns), tuple(data.dtypes))

@@ -23,8 +23,9 @@ from headrace.serving.worker.calls import Call
 from headrace.serving.worker.columns import NotTaken
 from headrace.serving.worker.encoding import encoded
 from headrace.serving.worker.inference import data_of, params_of, read_inference
+from headrace.serving.worker.inferred_rows import InferredRows
 from headrace.serving.worker.merging import Input, may_grow, of_data, of_rows
-from headrace.serving.worker.rows import plan_for
+from headrace.serving.worker.rows import RowPlan, plan_for
 
 if TYPE_CHECKING:
     from headrace.models.pyfunc import PyFuncModel
@@ -63,7 +64,9 @@ class Reader:
         inputs = None if signature is None else signature.inputs
         self._may_grow = may_grow(inputs)
         is_plain = not self._from_hints and not model.metadata.type_hint_from_example
-        self._plan = plan_for(inputs) if is_plain else None
+        self._plan: RowPlan | InferredRows | None = None
+        if is_plain:
+            self._plan = InferredRows() if inputs is None else plan_for(inputs)
 
     def read(self, call: Call) -> Question:
         """What the call asks. Raises InvalidRequest with what is wrong with it."""
@@ -97,9 +100,9 @@ class Reader:
         if not is_fit or not (params is None or isinstance(params, dict)):
             raise NotTaken
         rows = self._plan.rows_of(formats[0], request[formats[0]])
-        assert self._signature is not None, "a plan comes of a signature"
-        if params is not None or self._signature.params is not None:
-            params = enforce_params(params, self._signature)
+        signature = self._signature
+        if signature is not None and (params is not None or signature.params is not None):
+            params = enforce_params(params, signature)
         return Question(call, of_rows(rows), params, _wrapped)
 
     def _ordinary(self, call: Call, payload: Payload) -> Question:

@@ -7,6 +7,7 @@ rows, without a table for each. What it does not take, it leaves to these.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,7 @@ from headrace.serving.worker.columns import Build, NotTaken, build_for, numbers
 
 _NUMBERS: Final[frozenset[type]] = frozenset({float, int, type(None)})
 _MOST_LAYOUTS: Final = 64
+_log: Final = logging.getLogger("headrace")
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ _KINDS: Final[dict[DataType, frozenset[type]]] = {
     DataType.binary: frozenset({str}),
     DataType.datetime: frozenset({str}),
 }
-_TABLE: Final = _Format(_KINDS, takes_nested=True)
+TABLE: Final = _Format(_KINDS, takes_nested=True)
+"""Tables in `dataframe_split` and `dataframe_records`, with rows as lists or objects."""
 _ARRAYS: Final = _Format(_KINDS)
 _OBJECTS: Final = _Format(
     {
@@ -50,7 +53,7 @@ _OBJECTS: Final = _Format(
     }
 )
 """Of objects in `inputs`, whose numbers are not converted before they are enforced."""
-_OF_OBJECTS: Final = {"dataframe_records": _TABLE, "instances": _ARRAYS, "inputs": _OBJECTS}
+_OF_OBJECTS: Final = {"dataframe_records": TABLE, "instances": _ARRAYS, "inputs": _OBJECTS}
 
 
 class Layout:
@@ -74,8 +77,10 @@ class Layout:
 
     @cached_property
     def pick(self) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
-        """The values of an object in the order of the columns. Raises KeyError."""
+        """The values of an object in the order of the columns, of which there is at least one."""
         labels = self.labels or ()
+        if not labels:
+            raise NotTaken
         if len(labels) == 1:
             return lambda row: (row[labels[0]],)
         return itemgetter(*labels)
@@ -132,6 +137,7 @@ class RowPlan:
         self._required = {spec.name for spec in self._specs if spec.required}
         self._known = {spec.name for spec in self._specs}
         self._layouts: dict[Any, Layout] = {}
+        self._unused: set[frozenset[str]] = set()
 
     def rows_of(self, name: str, value: Any) -> Rows:
         """The rows in the `dataframe_split` (or another format's `name`) of a request.
@@ -142,7 +148,7 @@ class RowPlan:
             found = self._split(value)
         elif not self._has_names:
             raise NotTaken
-        elif name in ("inputs", "instances") and not _are_objects(value):
+        elif name in ("inputs", "instances") and not are_objects(value):
             found = self._columns(value)
         else:
             found = self._objects(name, value)
@@ -151,44 +157,31 @@ class RowPlan:
         return found
 
     def _split(self, value: Any) -> Rows:
-        if not isinstance(value, dict) or not isinstance(value.get("data"), list):
-            raise NotTaken
-        rows, columns = value["data"], value.get("columns")
-        if not value.keys() <= {"columns", "data", "index"} or not _is_counted(
-            value.get("index"), len(rows)
-        ):
-            raise NotTaken
-        width = len(self._specs) if columns is None else _width(columns)
-        if not all(isinstance(row, list) and len(row) == width for row in rows):
-            raise NotTaken
+        columns, rows = split_of(value)
         if not self._has_names:
-            return Rows(self._unnamed(columns), rows)
+            return Rows(self._unnamed(columns, rows), rows)
         if columns is None:
             raise NotTaken
-        layout = self._layout(columns, _TABLE)
+        layout = self._layout(columns, TABLE)
         if columns == layout.labels:
             return Rows(layout, rows)
         places = [columns.index(label) for label in layout.labels or ()]
         return Rows(layout, [[row[place] for place in places] for row in rows])
 
     def _objects(self, name: str, value: Any) -> Rows:
-        if not value or not _are_objects(value):
+        if not value or not are_objects(value):
             raise NotTaken
-        layout = self._layout(value[0], _OF_OBJECTS[name])
-        width = len(value[0])
-        try:
-            rows = [*map(layout.pick, value)]
-        except KeyError:
-            raise NotTaken from None
-        if any(len(row) != width for row in value):
+        names = value[0].keys()
+        if any(row.keys() != names for row in value):
             raise NotTaken
-        return Rows(layout, rows)
+        layout = self._layout(names, _OF_OBJECTS[name])
+        return Rows(layout, [*map(layout.pick, value)])
 
     def _columns(self, value: Any) -> Rows:
         """A list for each column, or for the only one."""
         if isinstance(value, list) and len(self._specs) == 1:
             value = {self._specs[0].name: value}
-        if not isinstance(value, dict):
+        if not isinstance(value, dict) or not value.keys() <= self._known:
             raise NotTaken
         layout = self._layout(value, _ARRAYS)
         columns = layout.pick(value)
@@ -201,21 +194,27 @@ class RowPlan:
     def _layout(self, names: Collection[str], format_: _Format) -> Layout:
         """The layout of a request that has these columns, in whatever order."""
         given = set(names)
-        is_fit = self._required <= given <= self._known
-        if not given or len(given) != len(names) or not is_fit:
+        if len(given) != len(names) or not self._required <= given:
             raise NotTaken
-        specs = self._specs
-        if len(given) < len(specs):
-            specs = [spec for spec in specs if spec.name in given]
-        labels = tuple(str(spec.name) for spec in specs)
-        return self._kept((labels, id(format_)), specs, [*labels], format_)
+        specs = [spec for spec in self._specs if spec.name in given]
+        if len(specs) < len(given):
+            self._tell_unused(frozenset(given - self._known))
+        labels = [str(spec.name) for spec in specs]
+        return self._kept((*labels, id(format_)), specs, labels, format_)
 
-    def _unnamed(self, columns: list[str] | None) -> Layout:
-        if columns is None:
-            return self._kept(None, self._specs, None, _TABLE)
-        if len(set(columns)) != len(self._specs) or len(columns) != len(self._specs):
+    def _tell_unused(self, names: frozenset[str]) -> None:
+        """Once for each set of columns: requests of one caller mostly have the same."""
+        if names not in self._unused and len(self._unused) < _MOST_LAYOUTS:
+            self._unused.add(names)
+            _log.warning(
+                "The signature does not name these columns, so they go unused: %s", [*names]
+            )
+
+    def _unnamed(self, columns: list[str] | None, rows: Sequence[Any]) -> Layout:
+        if len(rows[0] if rows else ()) != len(self._specs):
             raise NotTaken
-        return self._kept(tuple(columns), self._specs, columns, _TABLE)
+        key = None if columns is None else tuple(columns)
+        return self._kept(key, self._specs, columns, TABLE)
 
     def _kept(
         self, key: Any, specs: Sequence[ColSpec], labels: Sequence[str] | None, format_: _Format
@@ -239,10 +238,25 @@ def plan_for(schema: Schema | None) -> RowPlan | None:
     return RowPlan(schema) if is_fit else None
 
 
-def _width(columns: Any) -> int:
-    if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
+def split_of(value: Any) -> tuple[list[str] | None, list[Any]]:
+    """The columns and the rows of a `dataframe_split`, all as wide as there are columns.
+
+    Columns are unlike texts, or None where none is named. Raises NotTaken.
+    """
+    if not isinstance(value, dict) or not value.keys() <= {"columns", "data", "index"}:
         raise NotTaken
-    return len(columns)
+    rows, columns = value.get("data"), value.get("columns")
+    if not isinstance(rows, list) or not rows or not _is_counted(value.get("index"), len(rows)):
+        raise NotTaken
+    if columns is None:
+        width = len(rows[0]) if isinstance(rows[0], list) else -1
+    elif isinstance(columns, list) and all(isinstance(name, str) for name in columns):
+        width = len(columns) if len(set(columns)) == len(columns) else -1
+    else:
+        raise NotTaken
+    if not all(isinstance(row, list) and len(row) == width for row in rows):
+        raise NotTaken
+    return columns, rows
 
 
 def _is_counted(index: Any, count: int) -> bool:
@@ -252,5 +266,6 @@ def _is_counted(index: Any, count: int) -> bool:
     return index == [*range(count)] and all(type(place) is int for place in index)
 
 
-def _are_objects(value: Any) -> bool:
+def are_objects(value: Any) -> bool:
+    """Whether this is a list of objects, or an empty one."""
     return isinstance(value, list) and all(isinstance(row, dict) for row in value)
