@@ -58,7 +58,7 @@ class Interleaved(GenerationEngine):
         self.capacity = slots
         self._engine = engine
         self._count = count
-        self._context_length = context_length
+        self.context_length = context_length
         self._new: list[Generation] = []
         self._waiting: deque[_Turn] = deque()
         self._active: list[_Turn] = []
@@ -119,9 +119,9 @@ class Interleaved(GenerationEngine):
         tokens = self._count(prompt, is_chat) if prompt else 0
         if not tokens:
             raise InvalidRequest("The prompt is empty; expected at least one token.")
-        if self._context_length is not None and tokens >= self._context_length:
+        if self.context_length is not None and tokens >= self.context_length:
             raise InvalidRequest(
-                f"The prompt has {tokens} tokens; this model takes {self._context_length} with "
+                f"The prompt has {tokens} tokens; this model takes {self.context_length} with "
                 "the answer. Shorten it."
             )
         return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from headrace.models.flavors.transformers_generation import PipelineEngine
@@ -9,9 +10,8 @@ from headrace.serving.engines.torch_decoder import TorchDecoder
 
 _KINDS: Final = frozenset(("full_attention", "sliding_attention"))
 _ATTENTION: Final = ("sdpa", "eager")
-_PROMPTS: Final = (7, 3)
-"""How many tokens the tried prompts have."""
-_ROUNDS: Final = 4
+_STEPS: Final = ([0], [0, 2], [2, 1, 0], [0, 1, 2])
+"""Which sequences go on at each step that is tried: alone, around a free place, in any order."""
 _TOLERANCE: Final = {"torch.float32": 2e-3, "torch.float64": 2e-3, "torch.float16": 5e-2}
 _ROUGH: Final = 2e-1
 """How far logits may lie apart, in parts of the largest of them: by their type, else this."""
@@ -60,39 +60,45 @@ def _why_not_tried(pipeline: Any) -> str | None:
 
 
 def _furthest_apart(pipeline: Any) -> float:
+    """How far logits are from the model's own, in parts of the largest of those.
+
+    As few calls as may be: each takes a second or more for a large model on a CPU.
+    """
     import numpy as np
     import torch
 
     model = pipeline.model.eval()
     decoder = TorchDecoder(pipeline, PipelineEngine(pipeline, {}, ""), frozenset(), slots=3)
-    size = decoder.vocabulary
-    long, short = ([(31 * place + 11) % size for place in range(n)] for n in _PROMPTS)
-    made = [decoder.prefill(0, long[:4], 0), decoder.prefill(0, long[4:], 4)]
-    texts = {0: long, 2: short, 1: long[2:]}
-    apart = [_distance(model, long, made[1])]
-    for number in range(2 * _ROUNDS):
-        if number == _ROUNDS:
-            logits = decoder.prefill_many([2, 1], [texts[2], texts[1]])
-            apart += [
-                _distance(model, texts[slot], row) for slot, row in zip((2, 1), logits, strict=True)
-            ]
-        slots = [0] if number < _ROUNDS else [0, 2] if number % 2 else [0, 1, 2]
+    texts = [
+        [(31 * at + 11 * slot + 7) % decoder.vocabulary for at in range(16)] for slot in range(3)
+    ]
+    lengths = [0, 0, 0]
+    found: list[tuple[int, int, Any]] = []
+
+    def keep(slots: Sequence[int], rows: Any) -> None:
+        found.extend(
+            (slot, lengths[slot], np.array(row)) for slot, row in zip(slots, rows, strict=True)
+        )
+
+    for part in (5, 2):
+        begin, lengths[0] = lengths[0], lengths[0] + part
+        keep([0], [decoder.prefill(0, texts[0][begin : lengths[0]], begin)])
+    for number, slots in enumerate(_STEPS):
+        if number == 1:
+            lengths[2], lengths[1] = 3, 6
+            keep([2, 1], decoder.prefill_many([2, 1], [texts[2][:3], texts[1][:6]]))
+        tokens = [texts[slot][lengths[slot]] for slot in slots]
         for slot in slots:
-            texts[slot] = [*texts[slot], (17 * number + slot) % size]
-        logits = decoder.step(slots, [texts[slot][-1] for slot in slots])
-        apart += [
-            _distance(model, texts[slot], row) for slot, row in zip(slots, logits, strict=True)
-        ]
-    torch.cuda.empty_cache() if torch.cuda.is_available() else None
-    return float(np.max(apart))
-
-
-def _distance(model: Any, tokens: list[int], logits: Any) -> float:
-    """How far `logits` are from the model's own after `tokens`, in parts of its largest."""
-    import numpy as np
-    import torch
-
+            lengths[slot] += 1
+        keep(slots, decoder.step(slots, tokens))
     with torch.inference_mode():
-        ids = torch.tensor([tokens], device=model.device)
-        own = model(input_ids=ids, use_cache=False).logits[0, -1].float().cpu().numpy()
-    return float(np.max(np.abs(own - logits)) / np.max(np.abs(own)))
+        own = [
+            model(input_ids=torch.tensor([text], device=model.device), use_cache=False)
+            .logits[0]
+            .float()
+            .cpu()
+            .numpy()
+            for text in texts
+        ]
+    largest = max(float(np.abs(each).max()) for each in own)
+    return float(max(np.abs(own[slot][n - 1] - row).max() for slot, n, row in found)) / largest
