@@ -45,3 +45,31 @@ def test_sizes_are_counted() -> None:
     for size in (1, 3, 3):
         policy.observe(size, 0.1)
     assert policy.sizes == {1: 1, 3: 2}
+
+
+def test_a_free_worker_waits_a_moment_for_its_share_of_many_callers() -> None:
+    policy = BatchPolicy(64, timeout=16.0)
+    for _ in range(50):
+        policy.observe(16, 0.004)
+    policy.expect(32, 1, now=100.0)
+    assert 0.0029 < policy.wait(1, 100.0) <= 0.003
+    assert policy.wait(16, 100.0) == 0
+    assert policy.wait(1, 100.004) == 0
+    policy.expect(30, 2, now=200.0)
+    assert policy.wait(9, 200.0) > 0
+    assert policy.wait(10, 200.0) == 0
+
+
+def test_nobody_waits_long_for_others() -> None:
+    policy = BatchPolicy(64, timeout=16.0)
+    policy.observe(16, 1.0)
+    policy.expect(32, 1, now=100.0)
+    assert policy.wait(1, 100.0) <= 0.0051
+
+
+def test_who_asks_alone_never_waits() -> None:
+    policy = BatchPolicy(64, timeout=16.0)
+    assert policy.wait(1, 100.0) == 0
+    policy.observe(1, 0.004)
+    policy.expect(1, 1, now=100.0)
+    assert policy.wait(1, 100.0) == 0

@@ -89,6 +89,7 @@ class Predictions:
         self._queued_bytes = 0
         self._batches: dict[WorkerProcess, _Batch] = {}
         self._is_giving = False
+        self._alarm: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -130,13 +131,20 @@ class Predictions:
         self._is_giving = False
         if not self._queue:
             return
+        now = time.monotonic()
         for worker in self._workers.ready():
             if worker in self._batches:
                 continue
-            requests = self._take(self.policy.size if worker.takes_several else 1)
+            most = self.policy.size if worker.takes_several else 1
+            wait = self.policy.wait(len(self._queue), now) if most > 1 else 0.0
+            if wait > 0:
+                if self._alarm is None:
+                    self._alarm = self._loop.call_later(wait, self._wake)
+                return
+            requests = self._take(most)
             if not requests:
                 return
-            self._batches[worker] = _Batch(requests, time.monotonic())
+            self._batches[worker] = _Batch(requests, now)
             worker.predict([request.call for request in requests])
 
     def answered(self, worker: WorkerProcess, answers: Sequence[Answered | Failed]) -> None:
@@ -148,9 +156,7 @@ class Predictions:
         if batch.answered > len(requests):
             raise ValueError(f"{batch.answered} answers to {len(requests)} calls")
         if batch.answered == len(requests):
-            del self._batches[worker]
-            self.policy.observe(len(requests), time.monotonic() - batch.began)
-            self.give()
+            self._finish(worker, batch)
         for request, answer in zip(requests[first:], answers, strict=False):
             if request.done.done():
                 continue
@@ -209,6 +215,18 @@ class Predictions:
         _fail(self._queue, error)
         self._queue.clear()
         self._queued_bytes = 0
+
+    def _finish(self, worker: WorkerProcess, batch: _Batch) -> None:
+        callers = self.under_way + len(self._queue)
+        del self._batches[worker]
+        now = time.monotonic()
+        self.policy.observe(len(batch.requests), now - batch.began)
+        self.policy.expect(callers, len(self._batches) + 1, now)
+        self.give()
+
+    def _wake(self) -> None:
+        self._alarm = None
+        self.give()
 
     def _take(self, most: int) -> list[_Request]:
         """The requests of the next batch."""
