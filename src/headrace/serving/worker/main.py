@@ -7,6 +7,7 @@ predicts waits in the socket.
 from __future__ import annotations
 
 import gc
+import logging
 import select
 import socket
 import time
@@ -22,6 +23,7 @@ from headrace.serving.worker.answers import Answered, Failed
 from headrace.serving.worker.calls import Call
 from headrace.serving.worker.frames import Unpacker, pack
 from headrace.serving.worker.generating import Generator, generator_for
+from headrace.serving.worker.said_once import SaidOnce
 from headrace.serving.worker.scoring import Scorer
 
 MAX_ANSWER: Final = 512 << 20
@@ -41,6 +43,7 @@ class BrokenEngineError(Exception):
 
 def main(arguments: list[str], make_generator: MakeGenerator = generator_for) -> int:
     """Serve on the socket whose descriptor is the only argument; the exit status."""
+    logging.getLogger("headrace").addFilter(SaidOnce())
     with socket.socket(fileno=int(arguments[0])) as connection:
         process.belong_to_parent(connection)
         return Worker(connection, make_generator).run()
