@@ -81,6 +81,10 @@ class HeadraceChat(ChatPeer, Headrace):
         """Decoded greedily."""
         return post(self.path, json.dumps(conversation(question, temperature=0.0)).encode())
 
+    def invoked(self, question: str) -> bytes:
+        """The same in MLflow's protocol."""
+        return post("/invocations", json.dumps(conversation(question, temperature=0.0)).encode())
+
     def streamed(self, question: str) -> bytes:
         """The request of a question whose answer comes in pieces."""
         asked = conversation(question, temperature=0.0, stream=True)

@@ -74,10 +74,13 @@ def one_turn(
     }
     with serving(peer, folder, *asked["short"][0]) as server:
         for length in LENGTHS:
-            load(server, asked[length], effort.warm_up_s)
-            result = load(server, asked[length], effort.seconds)
+            load(server, asked[length], effort.warm_up_s / 2)
+            result = load(server, asked[length], effort.seconds / 2)
             yield f"chat_{kind}_{length}", result.rate
         if isinstance(peer, HeadraceChat):
+            short = chat.answers["short"].items()
+            invoked = [(peer.invoked(question), without_blanks(text)) for question, text in short]
+            yield f"chat_{kind}_invoked", load(server, invoked, effort.seconds / 4).rate
             question = next(iter(chat.answers["long"]))
             seen = stream(server.address, peer.streamed(question), CLIENTS, effort.seconds / 2)
             yield f"chat_{kind}_first", seen.share
@@ -107,13 +110,19 @@ def quantities_of(kind: str) -> tuple[Quantity, ...]:
         )
         for length in LENGTHS
     )
+    invoked = Quantity(
+        f"chat_{kind}_invoked",
+        "the same, short answers by /invocations",
+        "answers/s",
+        higher_is_better=True,
+    )
     first = Quantity(
         f"chat_{kind}_first",
         "the same, long answers in pieces: the first after this part of the time",
         "of 1",
         at_most=0.2,
     )
-    return (*rates, first)
+    return (*rates, invoked, first)
 
 
 FIGURE = LoneFigure(
