@@ -64,8 +64,9 @@ def _words(what: str, rest: str) -> Iterator[str]:
         raise RuntimeError("as it was asked to")
     if what == "mark":
         Path(rest).touch()
-    while what == "forever":
-        time.sleep(0.001)
+    while what in ("forever", "flood"):
+        if what == "forever":
+            time.sleep(0.001)
         yield rest
     gate = None
     if what == "wait":

@@ -84,6 +84,25 @@ def test_a_reader_that_stops_reading_holds_nobody_up(
         assert "".join(slow.pieces()) == words
 
 
+def test_a_stream_that_is_never_read_ends(serving_process: ServingLauncher, chatty: Path) -> None:
+    """Though its reader does not hang up."""
+    server = serving_process(chatty, body_timeout=0.5)
+    words = "word" * 20_000
+    with streaming(server, saying(f"forever {words}", stream=True)):
+        wait_until_busy(server, queued=0, under_way=0)
+        assert said(server) == "hello"
+
+
+def test_what_nobody_reads_is_not_kept_without_end(server: ServingProcess) -> None:
+    """An endless answer that is made faster than it is read is ended, with an error."""
+    with streaming(server, saying("flood word", stream=True)) as stream:
+        wait_until_busy(server, queued=0, under_way=0)
+        assert said(server) == "hello"
+        *_, (name, data) = stream.events()
+        assert name == "error"
+        assert "too slowly" in json.loads(data)["error"]["message"]
+
+
 def test_a_worker_that_dies_ends_its_streams_with_an_error(
     serving_process: ServingLauncher, chatty: Path
 ) -> None:

@@ -10,13 +10,16 @@ import itertools
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from headrace.errors import HeadraceError, TooManyRequests
 from headrace.serving.calls import DeadlineExceeded, Event, event_of
 from headrace.serving.engines.base import Finished, Refused
 from headrace.serving.settings import ServingSettings
 from headrace.serving.worker_process import Loss, WorkerDied, WorkerProcess
+
+_MOST_UNREAD: Final = 50_000
+"""Events of a stream that its reader has not taken: some tens of megabytes at most."""
 
 
 class _Stream:
@@ -152,7 +155,10 @@ class Streams:
             event = event_of(each)
             stream.heard_at, stream.spoke = now, True
             stream.events.append(event)
-            if isinstance(event, Finished):
+            if len(stream.events) > _MOST_UNREAD:
+                stream.fail(TooManyRequests("The answer is read too slowly to be kept for longer."))
+                self._forget(stream)
+            elif isinstance(event, Finished):
                 self._leave(stream, 1)
             elif isinstance(event, Refused):
                 self._leave(stream, stream.left)
