@@ -19,6 +19,7 @@ from headrace.models.signature import ModelSignature
 from headrace.serving.worker.answers import Answered, Failed
 from headrace.serving.worker.calls import Call
 from headrace.serving.worker.scoring import Scorer
+from headrace.serving.worker.trial import Trial
 
 COLUMNS = ModelSignature(Schema([ColSpec("double", "x"), ColSpec("long", "n")]))
 Predict = Callable[[Any], Any]
@@ -172,11 +173,40 @@ def test_only_equal_params_go_together(tmp_path: Path) -> None:
         == [[2.0]] * 4
     )
     assert sorted(made.native.sizes) == [1, 3]
+    assert made.scorer.takes_several
     assert sorted(each["k"] for each in made.native.params) == [1.0, 2.0]
     wrong = made.ask(body, {**body, "params": {"k": "x"}}, {**body, "params": [1]})
     assert wrong[0] == [2.0]
     assert "'k'" in wrong[1].message
     assert "'params'" in wrong[2].message
+
+
+class Centered(Told):
+    """Mixes its rows up if a param says so."""
+
+    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+        """x, or what is above its mean."""
+        x = model_input["x"].to_numpy()
+        return x - x.mean() if params["center"] else x
+
+
+def test_trust_with_some_params_is_none_with_others(tmp_path: Path) -> None:
+    params = ParamSchema([ParamSpec("center", "boolean", default=False)])
+    signature = ModelSignature(COLUMNS.inputs, params=params)
+    made = Made(tmp_path / "m", Centered(total), signature)
+    made.trust()
+    asked = {"params": {"center": True}}
+    assert made.ask(rows((1.0, 1), **asked), rows((2.0, 2), **asked)) == [[0.0], [0.0]]
+    assert not made.scorer.takes_several
+
+
+def test_families_that_are_too_many_to_know_are_always_checked() -> None:
+    trial = Trial(is_over=False)
+    for family in range(300):
+        assert trial.must_check(family, are_alike=False)
+    for _ in range(20):
+        assert trial.must_check(299, are_alike=False)
+    assert not all(trial.must_check(0, are_alike=False) for _ in range(5))
 
 
 def refuse_seven(table: Any) -> Any:

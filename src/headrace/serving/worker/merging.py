@@ -29,17 +29,21 @@ class Input:
     """Its rows; 0 for data that has none to count."""
     likeness: Hashable
     """Equal for inputs that can be put together; None where that is not possible."""
+    family: Hashable = None
+    """What the model can be expected to treat alike: as `likeness`, but for lengths and types."""
 
 
 def of_rows(rows: Rows) -> Input:
     """Rows that become a table with those of others."""
-    return Input(rows, len(rows.rows), id(rows.layout))
+    return Input(rows, len(rows.rows), id(rows.layout), id(rows.layout))
 
 
 def of_data(data: Any, *, may_grow: bool) -> Input:
     """Data that is as the model takes it; `may_grow` says that the model takes more rows of it."""
     likeness = _likeness(data) if may_grow else None
-    return Input(data, 0 if likeness is None else _length(data), likeness)
+    if likeness is None:
+        return Input(data, 0, None)
+    return Input(data, _length(data), likeness, type(data).__name__)
 
 
 def may_grow(schema: Schema | None) -> bool:

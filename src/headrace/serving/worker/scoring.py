@@ -83,7 +83,8 @@ class Scorer:
                 self._trial.end(f"it raises {type(error).__name__} for several, and for none alone")
             return answers
         bodies = {question.call.body for question in questions}
-        if self._trial.must_check(are_alike=len(bodies) == 1):
+        family = (questions[0].input.family, repr(questions[0].params))
+        if self._trial.must_check(family, are_alike=len(bodies) == 1):
             return self._checked(questions, shares)
         return [_answered(q, share) for q, share in zip(questions, shares, strict=True)]
 

@@ -1,18 +1,22 @@
 """Whether a model may be asked for several calls at once: trusted, but checked.
 
 The first batches are predicted both ways, and later ones now and then. Batches of equal calls say
-nothing of models that mix their rows up, so those of unlike calls are counted apart. The first
-difference turns batching off for good.
+nothing of models that mix their rows up, so those of unlike calls are counted apart; nor do calls
+with some params say anything of others, which may change what the model does with its rows. The
+first difference turns batching off for good.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
+from collections.abc import Hashable
 from typing import Final
 
 log = logging.getLogger("headrace.serving")
 
 _FIRST: Final = 3
+_MOST_FAMILIES: Final = 256
 
 
 class Trial:
@@ -20,14 +24,17 @@ class Trial:
 
     def __init__(self, *, is_over: bool) -> None:
         self.is_over = is_over
-        self._seen = {True: 0, False: 0}
+        self._seen: Counter[Hashable] = Counter()
 
-    def must_check(self, *, are_alike: bool) -> bool:
-        """Whether the batch that comes now is to be predicted both ways: the first ones, and then
-        the 4th, 8th, 16th and so on.
+    def must_check(self, family: Hashable, *, are_alike: bool) -> bool:
+        """Whether the batch that comes now is to be predicted both ways: of each family the first
+        ones, and then the 4th, 8th, 16th and so on.
         """
-        self._seen[are_alike] += 1
-        seen = self._seen[are_alike]
+        key = (family, are_alike)
+        if key not in self._seen and len(self._seen) >= _MOST_FAMILIES:
+            return True
+        self._seen[key] += 1
+        seen = self._seen[key]
         return seen <= _FIRST or seen & (seen - 1) == 0
 
     def end(self, reason: str) -> None:
