@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from headrace.errors import HeadraceError, Unavailable
+from headrace.errors import Unavailable
 from headrace.serving.calls import Event
 from headrace.serving.predictions import IsGone, Predictions
 from headrace.serving.settings import ServingSettings
@@ -64,8 +64,8 @@ class Pool:
         self._pause = min(settings.timeout / _LOOKS, _LONGEST_PAUSE)
         self._timer: asyncio.TimerHandle | None = None
         self._idle: asyncio.Event | None = None
-        self._refusal: HeadraceError | None = None
-        """What new requests get, where none can be answered."""
+        self._refusal: str | None = None
+        """Why no request can be answered."""
 
     async def start(self) -> None:
         """Load the model in all workers. Raises InvalidModel with the reason when it cannot be."""
@@ -81,7 +81,7 @@ class Pool:
         `is_gone` says that nobody waits for the answer.
         """
         if self._refusal is not None:
-            raise self._refusal
+            raise Unavailable(self._refusal)
         done = self._predictions.submit(call, is_gone)
         if self._timer is None:
             self._look_later()
@@ -94,7 +94,7 @@ class Pool:
         `head` holds `sampling`, and `messages` with `tools`, or `prompt`. Raises as `predict`.
         """
         if self._refusal is not None:
-            raise self._refusal
+            raise Unavailable(self._refusal)
         events = self._streams.generate(head)
         if self._timer is None:
             self._look_later()
@@ -128,7 +128,7 @@ class Pool:
         """Fail what is under way, and end all workers: within `grace` seconds by themselves, then
         by force. Returns when their processes have ended. May be called again.
         """
-        self._fail_all(Unavailable(f"{self.name} is not served any more."))
+        self._refuse(f"{self.name} is not served any more.")
         if self._timer is not None:
             self._timer.cancel()
         await self._workforce.close(grace)
@@ -164,10 +164,7 @@ class Pool:
 
     def changed(self) -> None:
         """See Listener."""
-        self._refusal = self._workforce.why_hopeless()
-        if self._refusal is not None:
-            self._predictions.fail_all(self._refusal)
-            self._streams.fail_all(self._refusal)
+        self._refuse(self._workforce.why_hopeless())
         self._predictions.give()
         self._streams.give()
 
@@ -192,10 +189,12 @@ class Pool:
         if not (self._predictions.is_busy(worker) or self._streams.is_busy(worker)):
             worker.close()
 
-    def _fail_all(self, error: HeadraceError) -> None:
-        self._refusal = error
-        self._predictions.fail_all(error)
-        self._streams.fail_all(error)
+    def _refuse(self, why: str | None) -> None:
+        """Answer nothing from now on, for this reason; None: answer again."""
+        self._refusal = why
+        if why is not None:
+            self._predictions.fail_all(why)
+            self._streams.fail_all(why)
 
     def _look_later(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(self._pause, self._look)

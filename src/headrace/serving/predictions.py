@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
-from headrace.errors import HeadraceError, TooManyRequests
+from headrace.errors import HeadraceError, TooManyRequests, Unavailable
 from headrace.serving.batching import BatchPolicy
 from headrace.serving.calls import DeadlineExceeded, ModelFailed
 from headrace.serving.settings import ServingSettings
@@ -206,13 +206,12 @@ class Predictions:
         limit = max(self._settings.timeout * _HUNG, self.policy.seconds_each * _USUAL)
         return [worker for worker, batch in self._batches.items() if now - batch.began > limit]
 
-    def fail_all(self, error: HeadraceError, *, only_queued: bool = False) -> None:
-        """Answer all requests with this error."""
-        if not only_queued:
-            for batch in self._batches.values():
-                _fail(batch.requests, error)
-            self._batches.clear()
-        _fail(self._queue, error)
+    def fail_all(self, why: str) -> None:
+        """Answer all requests with Unavailable."""
+        under_way = [request for batch in self._batches.values() for request in batch.requests]
+        for request in (*under_way, *self._queue):
+            if not request.done.done():
+                request.done.set_exception(Unavailable(why))
         self._queue.clear()
         self._queued_bytes = 0
 
@@ -294,9 +293,3 @@ def _blamed(loss: Loss) -> HeadraceError:
     if loss.is_hung:
         return DeadlineExceeded(f"The model did not answer this request: {loss.reason}.")
     return WorkerDied(f"The model's process ended over this request: {loss.reason}.")
-
-
-def _fail(requests: Iterable[_Request], error: HeadraceError) -> None:
-    for request in requests:
-        if not request.done.done():
-            request.done.set_exception(error)

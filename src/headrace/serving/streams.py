@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Iterable
 from typing import Any, Final, Protocol
 
-from headrace.errors import HeadraceError, TooManyRequests
+from headrace.errors import HeadraceError, TooManyRequests, Unavailable
 from headrace.serving.calls import DeadlineExceeded, Event, event_of
 from headrace.serving.engines.base import Finished, Refused
 from headrace.serving.settings import ServingSettings
@@ -194,10 +194,10 @@ class Streams:
                 self._forget(stream)
         return found
 
-    def fail_all(self, error: HeadraceError, *, only_queued: bool = False) -> None:
-        """End all streams with this error."""
-        for stream in list(self._waiting if only_queued else self._streams.values()):
-            stream.fail(error)
+    def fail_all(self, why: str) -> None:
+        """End all streams with Unavailable."""
+        for stream in list(self._streams.values()):
+            stream.fail(Unavailable(why))
             self._forget(stream)
 
     def _worker_for(self, stream: _Stream) -> WorkerProcess | None:

@@ -32,7 +32,15 @@ log = logging.getLogger("headrace.serving")
 MAX_ANSWERS: Final = 1 << 30
 """Bytes that a worker may answer in one frame; see `worker.main.MAX_ANSWER`."""
 _NOT_PASSED: Final = frozenset(("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"))
-_THREADS: Final = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM", "RAYON")
+_THREADS: Final = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "RAYON_NUM_THREADS",
+)
+"""What libraries read the number of their threads from."""
 _LAST_WORDS: Final = 1.0
 """Seconds after its end that a worker's socket may be kept open by a process of another group."""
 
@@ -59,7 +67,7 @@ class WorkerSpec:
         found = {name: value for name, value in os.environ.items() if name not in _NOT_PASSED}
         threads = (self.engine or {}).get("threads")
         if threads:
-            found.update({f"{name}_NUM_THREADS": str(threads) for name in _THREADS})
+            found.update(dict.fromkeys(_THREADS, str(threads)))
         return {**found, **(self.variables or {})}
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import psutil
 
-from headrace.errors import InvalidModel, Unavailable
+from headrace.errors import InvalidModel
 from headrace.serving.settings import ServingSettings
 from headrace.serving.worker_process import (
     Listener,
@@ -76,11 +76,11 @@ class Workforce:
         """What a loaded worker has said of itself."""
         return self._ready[worker]
 
-    def why_hopeless(self) -> Unavailable | None:
-        """The error for requests while there is no worker, and none to be expected soon."""
+    def why_hopeless(self) -> str | None:
+        """What requests are told while there is no worker, and none to be expected soon."""
         if self._ready or self._failures < _HOPELESS:
             return None
-        return Unavailable(
+        return (
             f"{self._name} cannot be loaded again: {self.last_failure}. The server goes on trying."
         )
 
