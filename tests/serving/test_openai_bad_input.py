@@ -232,6 +232,15 @@ def test_paths_and_methods_that_are_not_there(server: ServingProcess) -> None:
     assert server.ask(path="/v1/models/chatty").json()["id"] == "chatty"
 
 
+def test_callers_without_the_key(serving_process: ServingLauncher, tmp_path: Path) -> None:
+    """As OpenAI's clients understand it."""
+    guarded = serving_process(save_chatty(tmp_path / "guarded"), api_key="sesame")
+    answer = guarded.ask(chat(), path=CHAT)
+    assert refused(answer, "Authorization", 401)["type"] == "authentication_error"
+    assert answer.headers["www-authenticate"]
+    assert guarded.ask(chat(), path=CHAT, Authorization="Bearer sesame").status == 200
+
+
 def test_a_huge_body_is_refused_at_once(server: ServingProcess, other_stream: None) -> None:
     """By its announced length: none of it is read."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:

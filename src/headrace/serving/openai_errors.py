@@ -48,7 +48,7 @@ def error_in_stream(error: HeadraceError) -> dict[str, Any]:
     return _shaped(error.message, error.error_code, error.http_status)
 
 
-_PASSED_ON: Final = (b"retry-after", b"allow")
+_PASSED_ON: Final = (b"retry-after", b"allow", b"www-authenticate")
 
 
 def _shaped(message: str, code: str, status: int) -> dict[str, Any]:

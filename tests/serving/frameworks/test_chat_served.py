@@ -259,6 +259,19 @@ def test_what_cannot_be_embedded_is_refused(client: Any, more: dict[str, Any], s
         client.embeddings.create(**{"model": "vectors", "input": "a", **more})
 
 
+def test_texts_are_embedded_on_invocations_too(server: ServingProcess, client: Any) -> None:
+    """An object with `input`; a table is predicted."""
+    path = "/models/vectors/invocations"
+    expected = client.embeddings.create(model="vectors", input="MLflow").data[0].embedding
+    for given in ("MLflow", ["MLflow", "other"]):
+        answer = server.ask(json.dumps({"input": given}).encode(), path=path).json()
+        assert answer["object"] == "list"
+        assert answer["data"][0]["embedding"] == pytest.approx(expected, abs=1e-5)
+    table = {"dataframe_split": {"columns": ["input"], "data": [["MLflow"]]}}
+    predicted = server.ask(json.dumps(table).encode(), path=path).json()["predictions"]
+    assert predicted["data"][0]["embedding"] == pytest.approx(expected, abs=1e-5)
+
+
 def test_models_are_listed(client: Any) -> None:
     """All of them, and each by its name."""
     assert {each.id for each in client.models.list()} == {"chat", "completions", "vectors"}
