@@ -107,7 +107,7 @@ test: $(VENV)/.dev ## the quick tests, on SQLite and PostgreSQL
 	@$(PYTEST) $(QUICK) $(ARGS)
 
 # The rest of autologging's tests need no more than .venv has.
-WITH_FRAMEWORKS := tests/models/frameworks tests/evaluation/frameworks \
+WITH_FRAMEWORKS := tests/models/frameworks tests/evaluation/frameworks tests/serving/frameworks \
 	tests/client/autolog/frameworks tests/client/autolog/test_statsmodels.py \
 	tests/data/test_huggingface.py
 

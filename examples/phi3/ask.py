@@ -37,10 +37,15 @@ def main() -> None:
             print(curl(options.url, request, options.stream))
             continue
         print(f"> {question}")
-        if options.stream:
-            stream(client, request)
-        else:
-            answer(client, request)
+        try:
+            (stream if options.stream else answer)(client, request)
+        except openai.APIConnectionError:
+            raise SystemExit(
+                f"Nobody answers at {options.url}. Start a server in another terminal:\n"
+                f"  headrace models serve -m models:/{options.model}@prod"
+            ) from None
+        except openai.APIError as error:
+            raise SystemExit(f"The server says: {error.message}") from None
 
 
 def curl(url: str, request: dict[str, object], is_streamed: bool) -> str:

@@ -43,7 +43,10 @@ def checkpoint(model: str) -> Path:
 
     print(f"Fetching {model} from the hub, unless it is in the cache.")
     weights = ["*.json", "*.safetensors", "*.model", "*.jinja", "LICENSE"]
-    return Path(snapshot_download(model, allow_patterns=weights))
+    try:
+        return Path(snapshot_download(model, allow_patterns=weights))
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"{model} could not be fetched: {error}") from None
 
 
 def size_of(folder: Path) -> str:

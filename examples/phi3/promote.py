@@ -18,8 +18,11 @@ def main() -> None:
     parser.add_argument("alias", nargs="?", default="prod", help="(default: %(default)s)")
     options = parser.parse_args()
     client = headrace.MlflowClient()
-    before = client.get_registered_model(options.name).aliases.get(options.alias, "nothing")
-    client.set_registered_model_alias(options.name, options.alias, options.version)
+    try:
+        before = client.get_registered_model(options.name).aliases.get(options.alias, "nothing")
+        client.set_registered_model_alias(options.name, options.alias, options.version)
+    except headrace.HeadraceError as error:
+        raise SystemExit(f"It stays as it was: {error}") from None
     print(f"models:/{options.name}@{options.alias} was {before}, and is now {options.version}.")
 
 

@@ -133,13 +133,27 @@ def test_every_script_explains_itself(tmp_path: Path, script: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:
-    command = [sys.executable, str(EXAMPLE / "way1_transformers.py"), "--model", "./nowhere"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stderr.endswith(
-        "There is no folder ./nowhere, and it is not the name of a model on a hub.\n"
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["way1_transformers.py", "--model", "./nowhere"], "There is no folder ./nowhere, and "),
+        (["way2_onnx.py", "--model", "nobody/nothing"], "nobody/nothing could not be fetched: "),
+        (["ask.py", "--url", "http://127.0.0.1:9/v1"], "Nobody answers at http://127.0.0.1:9/v1."),
+        (["promote.py", "phi3", "77"], "It stays as it was: "),
+    ],
+)
+def test_what_is_not_there_is_named(tmp_path: Path, words: list[str], told: str) -> None:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLE / words[0]), *words[1:]],
+        cwd=tmp_path,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_way_1_is_written_as_mlflow_writes_it(folder: Path) -> None:
