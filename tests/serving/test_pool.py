@@ -231,6 +231,21 @@ async def test_a_worker_that_leaks_is_replaced_and_no_request_is_lost(
 
 
 @in_loop
+async def test_a_worker_that_dies_while_another_one_takes_its_place(
+    unruly: Path, make_pool: PoolMaker
+) -> None:
+    limit = 400 * MEGABYTES
+    async with started(make_pool(unruly, config={"seconds": 1}, memory_limit=limit)) as pool:
+        while pool.status().last_failure is None:
+            await said(pool, ("leak", 10))
+        assert pool.status().alive == 1
+        assert status_of(await outcome(pool.predict(call("exit")))) == 500
+        await until(lambda: pool.status().restarts == 1)
+        assert await said(pool, ("echo", 1)) == "1.0"
+        assert (pool.status().alive, pool.status().starting) == (1, 0)
+
+
+@in_loop
 async def test_a_model_that_is_larger_than_the_limit_is_not_served(
     unruly: Path, make_pool: PoolMaker
 ) -> None:

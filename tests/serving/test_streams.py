@@ -19,9 +19,11 @@ from headrace.serving.calls import DeadlineExceeded, Event, ModelFailed
 from headrace.serving.engines.base import Finished, Piece, Refused, Started
 from headrace.serving.pool import Pool
 from headrace.serving.worker import boot
+from headrace.serving.worker.calls import Call
 from tests.serving import made_engine, made_worker
 from tests.serving.conftest import PoolMaker
 from tests.serving.loops import in_loop, outcome, until
+from tests.serving.models import answered, asked
 
 PROGRAM = (made_worker.__file__, boot.__file__, made_engine.__file__)
 
@@ -209,10 +211,28 @@ async def test_draining_waits_for_streams_and_closing_does_not(
 
 
 @in_loop
-async def test_predictions_and_streams_share_a_worker(unruly: Path, make_pool: PoolMaker) -> None:
-    from headrace.serving.worker.calls import Call
-    from tests.serving.models import answered, asked
+async def test_a_worker_that_leaks_finishes_its_streams_before_it_goes(
+    unruly: Path, make_pool: PoolMaker
+) -> None:
+    async with made_pool(make_pool, unruly, memory_limit=400 << 20) as pool:
+        endless = pool.generate(head("forever"))
+        await anext(endless)
+        stream = await begun(pool, "count 500")
+        while pool.status().last_failure is None:
+            await pool.predict(Call("invocations", asked(("leak", 10))))
+        events = await stream
+        assert len(pieces(events)) == 500
+        await until(lambda: pool.status().restarts == 1)
+        assert pool.status().alive == 2
+        await endless.aclose()
+        await until(lambda: pool.status().alive == 1)
+        assert {process for process, _ in pieces(await events_of(pool, "count 1"))} != {
+            process for process, _ in pieces(events)
+        }
 
+
+@in_loop
+async def test_predictions_and_streams_share_a_worker(unruly: Path, make_pool: PoolMaker) -> None:
     async with made_pool(make_pool, unruly) as pool:
         stream = await begun(pool, "forever")
         answers = await asyncio.gather(

@@ -103,6 +103,8 @@ class Pool:
                 yield event
         finally:
             await events.aclose()
+            for worker in self._workforce.leaving():
+                self._let_go(worker)
 
     def status(self) -> PoolStatus:
         """How the pool is now."""

@@ -206,6 +206,8 @@ class WorkerProcess(asyncio.Protocol):
 
     def close(self, grace: float = 5.0) -> None:
         """Let the worker end when it has finished what it has, within `grace` seconds."""
+        if self._is_closed:
+            return
         self._is_closed = True
         if self._transport is not None:
             self._transport.close()

@@ -72,6 +72,10 @@ class Workforce:
         """Those that may be given something new."""
         return [worker for worker in self._ready if not worker.is_leaving]
 
+    def leaving(self) -> Iterable[WorkerProcess]:
+        """Those that only finish what they have."""
+        return [worker for worker in self._ready if worker.is_leaving]
+
     def facts(self, worker: WorkerProcess) -> Ready:
         """What a loaded worker has said of itself."""
         return self._ready[worker]
@@ -103,7 +107,7 @@ class Workforce:
     def lost(self, worker: WorkerProcess, loss: Loss) -> None:
         """A worker is gone: have another one in its place, if it was not meant to go."""
         was_ready = self._ready.pop(worker, None) is not None
-        if self._is_closing or not was_ready or worker.is_leaving:
+        if self._is_closing or not was_ready or worker.is_retiring:
             return
         self._note(loss)
         log.error("a worker of %s is gone: %s; another one is started", self._name, loss.reason)
