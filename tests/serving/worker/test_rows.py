@@ -253,6 +253,36 @@ def test_what_is_unusual_is_left_to_the_ordinary_way(split: Any) -> None:
     assert short([{"dataframe_split": split}], Schema([ColSpec("double", "a")])) == ([], [])
 
 
+SUBTLE: list[tuple[Schema | None, dict[str, Any]]] = [
+    (schema, {name: rows})
+    for name in ("dataframe_records", "instances", "inputs")
+    for schema in (Schema([ColSpec("double", "a"), ColSpec("double", "o", required=False)]), None)
+    for rows in (
+        [{"a": 1.0}, {"a": 1.0, "o": 2.0}],
+        [{"a": 1.0, "o": 2.0}, {"a": 1.0}],
+        [{"a": 1.0, "o": 2.0}, {"o": 3.0, "a": 4.0}],
+        [{"a": 1.0, "x": 2.0}, {"a": 1.0, "o": 2.0}],
+    )
+]
+# Rounded to 53 bits first and then to 24, this is another number.
+SUBTLE.append((Schema([ColSpec("float", "a")]), {"dataframe_records": [{"a": 2**54 + 2**30 + 1}]}))
+
+
+@pytest.mark.parametrize(("schema", "request_"), SUBTLE)
+def test_what_looks_alike_is_taken_rightly_or_not_at_all(
+    schema: Schema | None, request_: dict[str, Any]
+) -> None:
+    for _, rows in zip(*short([request_], schema), strict=True):
+        wanted = ordinary(request_, schema)
+        pd.testing.assert_frame_equal(rows.layout.table(rows.rows), wanted, check_exact=True)
+
+
+@pytest.mark.parametrize("number", [2**31, -(2**31) - 1])
+def test_what_32_bits_cannot_hold_is_not_taken(number: int) -> None:
+    request = {"dataframe_records": [{"a": number}]}
+    assert short([request], Schema([ColSpec("integer", "a")])) == ([], [])
+
+
 def test_only_tables_have_a_plan() -> None:
     import numpy as np
 

@@ -18,6 +18,7 @@ from headrace.models.schema import ColSpec, ParamSchema, ParamSpec, Schema, Tens
 from headrace.models.signature import ModelSignature
 from headrace.serving.worker.answers import Answered, Failed
 from headrace.serving.worker.calls import Call
+from headrace.serving.worker.merging import of_data
 from headrace.serving.worker.scoring import Scorer
 from headrace.serving.worker.trial import Trial
 
@@ -181,6 +182,23 @@ def test_only_equal_params_go_together(tmp_path: Path) -> None:
     assert "'params'" in wrong[2].message
 
 
+def test_predictions_of_another_length_are_noticed_at_any_time(tmp_path: Path) -> None:
+    def sometimes(table: Any) -> Any:
+        return total(table)[:1] if (table["x"] == 9).any() else total(table)
+
+    made = Made(tmp_path / "m", Told(sometimes))
+    made.trust()
+    assert made.ask(rows((9.0, 1)), rows((2.0, 2))) == [[10.0], [4.0]]
+    assert not made.scorer.takes_several
+
+
+def test_a_table_whose_rows_are_counted_otherwise_goes_alone() -> None:
+    table = pd.DataFrame({"x": [1.0, 2.0, 3.0]})
+    assert of_data(table, may_grow=True).likeness is not None
+    for other in (table.iloc[1:], table.iloc[::2], table.set_index("x"), table.iloc[:0]):
+        assert of_data(other, may_grow=True).likeness is None
+
+
 class Centered(Told):
     """Mixes its rows up if a param says so."""
 
@@ -340,8 +358,10 @@ def test_lists_go_together_where_a_hint_says_that_each_item_is_one(tmp_path: Pat
         assert (good, other) == (["A"], ["B", "C"])
         assert wrong.status == 400
     assert made.scorer.takes_several
-    made.native.sizes.clear()
-    assert made.ask({"inputs": ["a"]}, {"inputs": ["b"]}) == [["A"], ["B"]]
+    for _ in range(5):
+        made.native.sizes.clear()
+        assert made.ask({"inputs": ["a"]}, {"inputs": ["b"]}) == [["A"], ["B"]]
+    assert made.native.sizes == [2]
     assert "inputs" in made.ask({"dataframe_split": {}})[0].message
 
 
