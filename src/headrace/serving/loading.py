@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,7 +55,10 @@ class VersionLoader:
         example = await asyncio.to_thread(_example, handed)
         python = await asyncio.to_thread(self._python, folder)
         chosen = self.settings
-        engine = {"name": chosen.engine, "slots": chosen.slots, "threads": chosen.threads}
+        threads = chosen.threads
+        if threads is None and chosen.workers > 1:  # else each would take all cores
+            threads = max(1, (os.cpu_count() or 1) // chosen.workers)
+        engine = {"name": chosen.engine, "slots": chosen.slots, "threads": threads}
         config = dict(self.config) if self.config else None
         spec = WorkerSpec(python, handed, config, engine)
         pool = Pool(f"{name} (version {version.label})", spec, chosen)

@@ -91,7 +91,7 @@ def _decoder(
 ) -> OnnxRuntimeDecoder:
     session = CachedSession(_folder(model), description, rows=slots, threads=threads)
     session.try_longest()
-    decoder = OnnxRuntimeDecoder(model, session, slots=slots)
+    decoder = OnnxRuntimeDecoder(model, session, slots=session.rows)
     if not agrees(decoder, model, room=description.window):
         raise InvalidModel("ONNX Runtime calculates other numbers than ONNX Runtime GenAI")
     return decoder

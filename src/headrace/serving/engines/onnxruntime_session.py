@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from headrace.errors import InvalidModel, InvalidRequest
 from headrace.serving.engines.genai_description import Description
+from headrace.serving.engines.memory import fitting, free_memory
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,7 +65,6 @@ class CachedSession:
         import numpy as np
 
         self._names = description
-        self._rows = rows
         self._session = _session(folder, description, threads)
         inputs = {each.name: each for each in self._session.get_inputs()}
         outputs = {each.name: each for each in self._session.get_outputs()}
@@ -75,6 +75,10 @@ class CachedSession:
         self._logits_type = np.dtype(_TYPES[outputs[description.logits].type])
         self.vocabulary = int(outputs[description.logits].shape[-1])
         self._heads, self._size = int(first.shape[1]), description.head_size
+        each = self._heads * self._size * self._type.itemsize * len(description.past)
+        rows = fitting(rows, each * description.context_length, free_memory(), description.file)
+        self.rows = rows
+        """How many there are: as many as were asked for, if there is memory for them."""
         self.lengths = [0] * rows
         self._places = 0
         self._cache: list[NDArray[Any]] = []
@@ -207,9 +211,9 @@ class CachedSession:
         import numpy as np
 
         # Zeros are given by the system when they are first written to: unused places cost nothing.
-        shape = (self._rows, self._heads, places, self._size)
+        shape = (self.rows, self._heads, places, self._size)
         grown = [np.zeros(shape, self._type) for _ in self._names.past]
-        mask = np.zeros((self._rows, places), np.int64)
+        mask = np.zeros((self.rows, places), np.int64)
         if self._cache:
             most = max(self.lengths)
             for old, new in zip(self._cache, grown, strict=True):

@@ -11,6 +11,7 @@ from headrace.models.flavors.transformers_generation import PipelineEngine, chec
 from headrace.serving.engines.base import GenerationEngine
 from headrace.serving.engines.interleaved import Interleaved
 from headrace.serving.engines.loop import ContinuousLoop
+from headrace.serving.engines.memory import fitting, free_memory
 from headrace.serving.engines.sampling import NAMES
 from headrace.serving.engines.torch_checking import why_not_together
 from headrace.serving.engines.torch_decoder import TorchDecoder, context_length
@@ -82,7 +83,8 @@ def torch_engine(
     if why is None:
         why = why_not_together(pipeline)
     if why is None:
-        decoder = TorchDecoder(pipeline, one_by_one, _end_tokens(pipeline, options), slots=slots)
+        places = fitting(slots, _sequence_bytes(pipeline), _free(pipeline.model), model_name)
+        decoder = TorchDecoder(pipeline, one_by_one, _end_tokens(pipeline, options), slots=places)
         try:
             return ContinuousLoop(decoder, options)
         except InvalidRequest as error:
@@ -90,6 +92,28 @@ def torch_engine(
     _log.warning("%s answers one request after the other, because %s.", model_name, why)
     length = context_length(pipeline.model.config.get_text_config(), pipeline.tokenizer)
     return Interleaved(one_by_one, _counting(pipeline.tokenizer), context_length=length)
+
+
+def _sequence_bytes(pipeline: Any) -> int:
+    """What the keys and values of the longest sequence take; 0 where the model does not say."""
+    config, weights = pipeline.model.config.get_text_config(), pipeline.model
+    layers = getattr(config, "num_hidden_layers", None) or 0
+    heads = getattr(config, "num_attention_heads", None) or 0
+    kept = getattr(config, "num_key_value_heads", None) or heads
+    size = getattr(config, "head_dim", None)
+    if size is None:
+        size = getattr(config, "hidden_size", 0) // heads if heads else 0
+    numbers = int(2 * layers * kept * size * context_length(config, pipeline.tokenizer))
+    return numbers * int(weights.dtype.itemsize)
+
+
+def _free(model: Any) -> int | None:
+    """The memory that is free where the model calculates."""
+    if model.device.type != "cuda":
+        return free_memory()
+    import torch
+
+    return int(torch.cuda.mem_get_info(model.device)[0])
 
 
 def _set_threads(model: Any, threads: int | None) -> None:
