@@ -77,7 +77,8 @@ def _other(value: Any) -> Any:
     if is_numpy_scalar(value):
         if value.dtype.kind == "M":
             return str(value)
-        return _plain(value.item())
+        # The item of a long double is one again.
+        return float(value) if value.dtype.kind == "f" else _plain(value.item())
     if isinstance(value, decimal.Decimal):
         return float(value)
     if isinstance(value, uuid.UUID):

@@ -118,13 +118,10 @@ class InferenceV2:
                 f"The header 'Content-Type' is {kind[:100].decode('latin-1')!r}; expected {_JSON}, "
                 f"or {_BINARY} with the header 'Inference-Header-Content-Length'."
             )
-        options = {
-            "model": model.name,
-            "version": model.current.version.label,
-            "header": header,
-        }
-        call = Call("infer", await request.body(), _JSON, options)
-        answered = await model.predict(call)
+        body = await request.body()
+        label = model.current.version.label  # of now: while the body came it may have moved on
+        options = {"model": model.name, "version": label, "header": header}
+        answered = await model.predict(Call("infer", body, _JSON, options))
         return Reply(answered.body, content_type=answered.content_type, headers=answered.headers)
 
     def _named(self, request: Request) -> ServedModel:

@@ -166,9 +166,9 @@ def test_a_batch_makes_the_tables_of_its_requests_one_below_the_other(
 def check_batches(schema: Schema | None, requests: list[dict[str, Any]]) -> None:
     """Compare the tables of all that go together."""
     taken, rows = short(requests, schema)
-    by_layout: dict[int, list[int]] = {}
+    by_layout: dict[Any, list[int]] = {}
     for place, each in enumerate(rows):
-        by_layout.setdefault(id(each.layout), []).append(place)
+        by_layout.setdefault(each.layout.key, []).append(place)
     for places in by_layout.values():
         together = [row for place in places for row in rows[place].rows]
         try:
@@ -227,6 +227,18 @@ def test_columns_that_nobody_knows_are_told_once(caplog: pytest.LogCaptureFixtur
         assert rows.layout.table(rows.rows).to_dict("list") == {"a": [1.0]}
     assert len(caplog.records) == 1
     assert "more" in caplog.text
+
+
+def test_layouts_beyond_what_is_kept_are_still_alike() -> None:
+    plan = InferredRows()
+    first = plan.rows_of("dataframe_records", [{"a": 1}]).layout
+    assert plan.rows_of("dataframe_records", [{"a": 2}]).layout is first
+    for place in range(100):
+        plan.rows_of("dataframe_records", [{f"c{place}": 1}])
+    again = plan.rows_of("dataframe_records", [{"a": 1}]).layout
+    assert again is not first
+    assert again.key == first.key
+    assert len(plan._layouts) == 64
 
 
 @pytest.mark.parametrize(

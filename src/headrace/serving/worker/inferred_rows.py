@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from headrace.models.schema import ColSpec, DataType
 from headrace.serving.worker.columns import NotTaken
-from headrace.serving.worker.rows import TABLE, Layout, Rows, are_objects, split_of
+from headrace.serving.worker.rows import TABLE, Layout, Rows, are_objects, keep, split_of
 
 _TYPES: Final[dict[frozenset[type], DataType]] = {
     frozenset({bool}): DataType.boolean,
@@ -19,7 +19,6 @@ _TYPES: Final[dict[frozenset[type], DataType]] = {
     frozenset({float, int}): DataType.double,
     frozenset({str}): DataType.string,
 }
-_MOST_LAYOUTS: Final = 64
 
 
 class InferredRows:
@@ -49,7 +48,6 @@ class InferredRows:
         key = (None if labels is None else tuple(labels), tuple(types))
         layout = self._layouts.get(key)
         if layout is None:
-            layout = Layout([ColSpec(kind) for kind in types], labels, TABLE)
-            if len(self._layouts) < _MOST_LAYOUTS:
-                self._layouts[key] = layout
+            made = Layout([ColSpec(kind) for kind in types], labels, TABLE)
+            layout = keep(self._layouts, key, made)
         return Rows(layout, rows)

@@ -35,7 +35,7 @@ class Input:
 
 def of_rows(rows: Rows) -> Input:
     """Rows that become a table with those of others."""
-    return Input(rows, len(rows.rows), id(rows.layout), id(rows.layout))
+    return Input(rows, len(rows.rows), rows.layout.key, rows.layout.key)
 
 
 def of_data(data: Any, *, may_grow: bool) -> Input:

@@ -66,6 +66,9 @@ class Layout:
         self, specs: Sequence[ColSpec], labels: Sequence[str] | None, format_: _Format
     ) -> None:
         self.labels = labels
+        types = tuple(spec.type for spec in specs)
+        self.key = (None if labels is None else tuple(labels), types, id(format_))
+        """Equal for layouts that are."""
         self._types = [spec.type for spec in specs]
         self._kinds = format_.kinds
         self.is_taken = bool(specs) and all(
@@ -220,11 +223,15 @@ class RowPlan:
         self, key: Any, specs: Sequence[ColSpec], labels: Sequence[str] | None, format_: _Format
     ) -> Layout:
         found = self._layouts.get(key)
-        if found is None:
-            found = Layout(specs, labels, format_)
-            if len(self._layouts) < _MOST_LAYOUTS:
-                self._layouts[key] = found
-        return found
+        return found or keep(self._layouts, key, Layout(specs, labels, format_))
+
+
+def keep(layouts: dict[Any, Layout], key: Any, layout: Layout) -> Layout:
+    """The layout, kept in place of the oldest one where there are many: callers choose columns."""
+    if len(layouts) >= _MOST_LAYOUTS:
+        del layouts[next(iter(layouts))]
+    layouts[key] = layout
+    return layout
 
 
 def plan_for(schema: Schema | None) -> RowPlan | None:

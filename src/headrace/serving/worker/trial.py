@@ -9,7 +9,6 @@ first difference turns batching off for good.
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Hashable
 from typing import Final
 
@@ -24,7 +23,7 @@ class Trial:
 
     def __init__(self, *, is_over: bool) -> None:
         self.is_over = is_over
-        self._seen: Counter[Hashable] = Counter()
+        self._seen: dict[Hashable, int] = {}
 
     def must_check(self, family: Hashable, *, are_alike: bool) -> bool:
         """Whether the batch that comes now is to be predicted both ways: of each family the first
@@ -32,9 +31,8 @@ class Trial:
         """
         key = (family, are_alike)
         if key not in self._seen and len(self._seen) >= _MOST_FAMILIES:
-            return True
-        self._seen[key] += 1
-        seen = self._seen[key]
+            del self._seen[next(iter(self._seen))]  # it is tried anew if it comes again
+        seen = self._seen[key] = self._seen.get(key, 0) + 1
         return seen <= _FIRST or seen & (seen - 1) == 0
 
     def end(self, reason: str) -> None:
