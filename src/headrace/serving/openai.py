@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, TypeAlias, TypeVar
 
 from headrace.errors import InvalidRequest
 from headrace.models.flavors.openai_requests import CHAT, COMPLETIONS, EMBEDDINGS
@@ -30,10 +31,9 @@ _PATHS: Final = {
     COMPLETIONS: "/v1/completions",
     EMBEDDINGS: "/v1/embeddings",
 }
-_LONGEST_TOKEN: Final = 128
-"""Characters that a token stands for at most: prompts that are longer than so many times what the
-model takes are refused before anybody makes tokens of them.
-"""
+Asked = TypeVar("Asked")
+_LARGE: Final = 1 << 18
+"""Bytes of a body that is read beside the event loop."""
 
 
 class OpenAI:
@@ -55,21 +55,20 @@ class OpenAI:
 
     async def chat(self, request: Request) -> Reply:
         """Go on with a conversation."""
-        document = document_of(await request.body())
+        document, asked = await _read(await request.body(), chat_request)
         model = self._model(document, CHAT)
-        return await self._text(request, model, chat_request(document), model.name)
+        return await self._text(request, model, asked, model.name)
 
     async def completions(self, request: Request) -> Reply:
         """Go on from prompts."""
-        document = document_of(await request.body())
+        document, asked = await _read(await request.body(), completion_request)
         model = self._model(document, COMPLETIONS)
-        return await self._text(request, model, completion_request(document), model.name)
+        return await self._text(request, model, asked, model.name)
 
     async def embeddings(self, request: Request) -> Reply:
         """Make vectors of texts."""
-        document = document_of(await request.body())
-        model = self._model(document, EMBEDDINGS)
-        return await _embedded(request, model, embeddings_request(document))
+        document, asked = await _read(await request.body(), embeddings_request)
+        return await _embedded(request, self._model(document, EMBEDDINGS), asked)
 
     async def list_models(self, _request: Request) -> Reply:
         """The models that can be named here."""
@@ -88,21 +87,15 @@ class OpenAI:
         generates = model.current.pool.generates
         if task not in _PATHS or (generates is None and task != EMBEDDINGS):
             return None
-        document = document_of(body)
-        if task == EMBEDDINGS:
-            if "input" not in document:
-                return None
-            return await _embedded(request, model, embeddings_request(document, is_lenient=True))
-        assert generates is not None, "was looked at above"
-        if generates["is_own_answer"] and not document.get("stream"):
+        is_own_answer = generates is not None and generates["is_own_answer"]
+        if is_own_answer and b'"stream"' not in body:
             return None
-        if "messages" in document and task == CHAT:
-            asked = chat_request(document, is_lenient=True)
-        elif "prompt" in document:
-            asked = completion_request(document, is_lenient=True)
-        else:
+        _, asked = await _read(body, _READERS[task])
+        if isinstance(asked, EmbeddingsRequest):
+            return await _embedded(request, model, asked)
+        if asked is None or generates is None or (is_own_answer and not asked.is_stream):
             return None
-        name = model.name if generates["is_own_answer"] else generates["model_name"]
+        name = model.name if is_own_answer else generates["model_name"]
         return await self._text(request, model, asked, name)
 
     async def _text(
@@ -177,10 +170,10 @@ def _other_names(model: ServedModel) -> Iterator[str]:
 def _check_length(model: ServedModel, asked: TextRequest) -> None:
     generates = model.current.pool.generates or {}
     most = generates.get("context_length")
-    if most is not None and asked.characters > most * _LONGEST_TOKEN:
+    if most is not None and asked.least_tokens >= most:
         raise InvalidRequest(
-            f"The prompt is too long: it has {asked.characters} characters, and this model takes "
-            f"{most} tokens with the answer. Shorten it."
+            f"The prompt is too long: it has at least {asked.least_tokens} tokens, and this model "
+            f"takes {most} with the answer. Shorten it."
         )
 
 
@@ -194,6 +187,43 @@ async def _embedded(request: Request, model: ServedModel, asked: EmbeddingsReque
     async with request.until_hung_up():
         answered = await model.predict(Call("embeddings", encode(body)))
         return Reply(answered.body, headers=request_id())
+
+
+async def _read(
+    body: bytes, read: Callable[[dict[str, Any]], Asked]
+) -> tuple[dict[str, Any], Asked]:
+    """The object in a body, and what `read` makes of it. Large ones are read beside the event
+    loop, so that streams go on.
+    """
+
+    def both() -> tuple[dict[str, Any], Asked]:
+        document = document_of(body)
+        return document, read(document)
+
+    return both() if len(body) <= _LARGE else await asyncio.to_thread(both)
+
+
+def _chat_or_prompt(document: dict[str, Any]) -> TextRequest | None:
+    """What an object at `/invocations` asks a chat model; None for a table and the like."""
+    if "messages" in document:
+        return chat_request(document, is_lenient=True)
+    return _prompt(document)
+
+
+def _prompt(document: dict[str, Any]) -> TextRequest | None:
+    return completion_request(document, is_lenient=True) if "prompt" in document else None
+
+
+def _texts(document: dict[str, Any]) -> EmbeddingsRequest | None:
+    return embeddings_request(document, is_lenient=True) if "input" in document else None
+
+
+_Reader: TypeAlias = Callable[[dict[str, Any]], TextRequest | EmbeddingsRequest | None]
+_READERS: Final[Mapping[str, _Reader]] = {
+    CHAT: _chat_or_prompt,
+    COMPLETIONS: _prompt,
+    EMBEDDINGS: _texts,
+}
 
 
 def _json(told: dict[str, Any]) -> Reply:

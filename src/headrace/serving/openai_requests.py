@@ -15,12 +15,19 @@ from headrace.errors import InvalidRequest
 from headrace.models.flavors.openai_requests import messages_of, sampling_of, texts_of, tools_of
 
 _ROLES: Final = ("system", "developer", "user", "assistant", "tool", "function")
+_MOST_MESSAGES: Final = 50_000
+"""More than the longest contexts have room for."""
 _MOST_PROMPTS: Final = 128
 """Choices of one request for completions, over all of its prompts."""
 _MOST_TEXTS: Final = 2048
 """Texts of one request for embeddings; OpenAI's limit."""
 _LONGEST_TEXT: Final = 1_000_000
 """Characters of a text to embed: more than any model reads."""
+_LONGEST_TOKEN: Final = 128
+"""Characters that a token stands for at most."""
+_MOST_STOPS: Final = 32
+_LONGEST_STOP: Final = 1000
+"""Stop texts are looked for after each token."""
 _DEEPEST: Final = 64
 
 _SAMPLING: Final = frozenset(
@@ -71,9 +78,9 @@ class TextRequest:
     logprobs: int | None = None
 
     @property
-    def characters(self) -> int:
-        """How long its longest prompt is."""
-        return max(_characters(head) for head in self.heads)
+    def least_tokens(self) -> int:
+        """How many tokens its longest prompt has at least, known before anybody makes them."""
+        return max(_least_tokens(head) for head in self.heads)
 
 
 @dataclass(frozen=True)
@@ -173,6 +180,10 @@ def _text_request(
     document: Mapping[str, Any], asked: tuple[dict[str, Any], ...], *, is_chat: bool
 ) -> TextRequest:
     sampling = sampling_of(document)
+    if len(sampling.stop) > _MOST_STOPS or any(len(each) > _LONGEST_STOP for each in sampling.stop):
+        raise InvalidRequest(
+            f"'stop' must be at most {_MOST_STOPS} texts of at most {_LONGEST_STOP} characters."
+        )
     is_stream = _truth(document, "stream")
     options = document.get("stream_options")
     if options is not None and not (is_stream and isinstance(options, Mapping)):
@@ -209,6 +220,11 @@ def _messages(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The conversation. Templates leave out silently what they do not expect, so that is refused
     here.
     """
+    given = document.get("messages")
+    if isinstance(given, list) and len(given) > _MOST_MESSAGES:
+        raise InvalidRequest(
+            f"'messages' has {len(given)} messages; at most {_MOST_MESSAGES} are taken."
+        )
     messages = messages_of(document)
     for place, (message, given) in enumerate(zip(messages, document["messages"], strict=True)):
         role = message["role"]
@@ -246,11 +262,14 @@ def _truth(given: Mapping[str, Any], name: str) -> bool:
     return bool(value)
 
 
-def _characters(head: Mapping[str, Any]) -> int:
-    if head["messages"] is None:
-        return len(head["prompt"])
-    tools = len(json.dumps(head["tools"])) if head["tools"] else 0
-    return tools + sum(len(message["content"]) for message in head["messages"])
+def _least_tokens(head: Mapping[str, Any]) -> int:
+    prompt = head["prompt"]
+    if isinstance(prompt, list):
+        return len(prompt)
+    if prompt is None:
+        # What templates make of it is about as long; each message costs something.
+        prompt = json.dumps([head["messages"], head["tools"]], ensure_ascii=False)
+    return len(prompt) // _LONGEST_TOKEN
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -318,6 +318,9 @@ BAD: dict[str, dict[str, Any]] = {
     "more than fits": {"messages": [{"role": "user", "content": "word " * 2_000}]},
     "many messages": {"messages": USER * 2_000},
     "long tools": {"messages": USER, "tools": [{"type": "function", "x": "y" * 1_000_000}]},
+    "a long name": {"messages": [{**USER[0], "name": "x" * 1_000_000}]},
+    "many stop texts": {"messages": USER, "stop": [f"{n} " for n in range(100_000)]},
+    "a long stop text": {"messages": USER, "stop": "a" * 1_000_000},
     "empty": {"messages": []},
     "unknown role": {"messages": [{"role": "wizard", "content": "x"}]},
     "no token": {"messages": USER, "logit_bias": {"999999": 1}},
@@ -343,10 +346,29 @@ def test_bad_requests_disturb_no_stream(client: Any, name: str) -> None:
     assert len(alone) > 20
 
 
-@pytest.mark.parametrize("prompt", ["", [-1], [10**9], [2**70], "word " * 2_000, "a" * 10_000_000])
+@pytest.mark.parametrize(
+    "prompt", ["", [7] * 5_000, [-1], [10**9], [2**70], "word " * 2_000, "a" * 10_000_000]
+)
 def test_prompts_that_cannot_be_gone_on_from(client: Any, prompt: Any) -> None:
     with pytest.raises(openai.BadRequestError):
         client.completions.create(model="chat", prompt=prompt)
+
+
+def test_a_million_of_anything_is_refused(server: ServingProcess, client: Any) -> None:
+    """Sent without the client, which takes minutes for it; streams go on meanwhile."""
+    message = {"role": "user", "content": ""}
+    for path, body in (
+        ("/v1/chat/completions", {"messages": [message] * 1_000_000}),
+        ("/models/chat/invocations", {"messages": [message] * 40_000}),
+        ("/v1/completions", {"prompt": [7] * 1_000_000}),
+        ("/v1/completions", {"prompt": [[7]] * 1_000_000}),
+    ):
+        stream = iter(client.chat.completions.create(**GREEDY, stream=True))
+        pieces = [next(stream)]
+        answer = server.ask(json.dumps({"model": "chat", **body}).encode(), path=path)
+        assert answer.status == 400
+        pieces += stream
+        assert "".join(each.choices[0].delta.content or "" for each in pieces) == ANSWER
 
 
 def test_errors_are_the_clients_own(server: ServingProcess, client: Any) -> None:
