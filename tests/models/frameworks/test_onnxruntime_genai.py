@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -93,6 +94,28 @@ def test_the_native_object_has_both_parts_and_can_be_saved_again(
     assert again.read_bytes() == before.read_bytes()
     with pytest.raises(InvalidRequest, match="execution provider"):
         door.load_model(str(saved / "prompts"), provider="/tmp/evil.so")
+
+
+def test_answers_go_on_beyond_the_window_that_the_builder_writes(
+    built: Path, tmp_path: Path
+) -> None:
+    source = shutil.copytree(built, tmp_path / "windowed")
+    config = json.loads((source / "genai_config.json").read_text())
+    # As the builder writes it for a model whose config.json has a sliding_window, such as Phi-3's;
+    # the graph stays the same.
+    config["model"]["decoder"]["sliding_window"] = {
+        "window_size": 9,
+        "slide_key_value_cache": False,
+        "slide_inputs": False,
+        "layers": [],
+        "cache_slack": 0,
+    }
+    (source / "genai_config.json").write_text(json.dumps(config))
+    door.save_model(str(source), tmp_path / "m", model_config=GREEDY)
+    long = [f"{_prompt(QUESTION)}{ANSWER}<|end|>\n{_prompt(question)}" for question in ANSWERS]
+    door.save_model(str(built), tmp_path / "plain", model_config=GREEDY)
+    expected = load_pyfunc(tmp_path / "plain").predict(long)
+    assert load_pyfunc(tmp_path / "m").predict(long) == expected
 
 
 @pytest.mark.parametrize(

@@ -66,10 +66,11 @@ class GenAIModel(Engine):
             config.clear_providers()
             if provider != "cpu":
                 config.append_provider(provider)
-        self.model = og.Model(config)
-        self.tokenizer = og.Tokenizer(self.model)
         described = json.loads((self.path / "genai_config.json").read_text(encoding="utf-8"))
         self.context_length = int(described["model"]["context_length"])
+        config.overlay(json.dumps(_whole_cache(described["model"], provider)))
+        self.model = og.Model(config)
+        self.tokenizer = og.Tokenizer(self.model)
         self._ends = {int(token) for token in self.tokenizer.eos_token_ids}
 
     def with_options(self, options: Mapping[str, Any], model_name: str | None = None) -> GenAIModel:
@@ -217,6 +218,24 @@ def predicted(
         for request in requests
         for each in model.generate(prompt_of(request), sampling_of(request)).completions
     ]
+
+
+def _whole_cache(model: Mapping[str, Any], provider: str | None) -> dict[str, Any]:
+    """What goes over a configuration so that its cache holds all that the model can.
+
+    For CPUs the builder of onnxruntime-genai 0.18 asks for a cache of a window and `cache_slack`
+    more, but writes a graph that looks at everything before; sequences beyond would fail.
+    """
+    decoder = model["decoder"]
+    window = decoder.get("sliding_window") or {}
+    slides = window.get("slide_inputs") or window.get("slide_key_value_cache")
+    options = decoder.get("session_options") or {}
+    is_on_cpu = not options.get("provider_options") if provider is None else provider == "cpu"
+    if "cache_slack" not in window or slides or not is_on_cpu:
+        return {}
+    # A table is replaced as a whole.
+    more = max(0, int(model["context_length"]) - int(window["window_size"]))
+    return {"model": {"decoder": {"sliding_window": {**window, "cache_slack": more}}}}
 
 
 def _most_new_tokens(options: Mapping[str, Any]) -> dict[str, Any]:
