@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from headrace.data.object_bytes import is_nothing
 from headrace.errors import InvalidRequest
 from headrace.models.json_values import to_json_value
 
@@ -119,7 +118,8 @@ def _element(item: Any) -> str | bytes:
     """A text or bytes as they are, nothing as no text, anything else as its JSON."""
     if isinstance(item, str | bytes):
         return item
-    return "" if is_nothing(item) else json.dumps(to_json_value(item))
+    plain = to_json_value(item)
+    return "" if plain is None else json.dumps(plain)
 
 
 def _shape(shape: Any, where: str) -> tuple[int, ...]:
