@@ -104,7 +104,7 @@ async def test_a_caller_who_leaves_frees_the_place_at_once(
         waiting = asyncio.create_task(events_of(pool, "count 2"))
         await until(lambda: pool.status().queued == 1)
         leavers[0].cancel()
-        assert len(pieces(await waiting)) == 2
+        assert [under_way for _, under_way in pieces(await waiting)] == [made_engine.CAPACITY] * 2
         async with aclosing(pool.generate(head("forever"))) as events:
             assert isinstance(await anext(events), Started)
         assert pool.status().under_way == 1
@@ -148,6 +148,17 @@ def test_an_engine_that_ends_takes_only_those_along_that_had_begun(
             assert pool.status().under_way == 0
 
     test()
+
+
+@in_loop
+async def test_what_came_together_with_an_engines_end_is_tried_again_alone(
+    unruly: Path, make_pool: PoolMaker
+) -> None:
+    async with made_pool(make_pool, unruly) as pool:
+        prompts = ("count 3", "exit", "count 3", "count 3")
+        results = await asyncio.gather(*(outcome(events_of(pool, each)) for each in prompts))
+        assert [isinstance(each, ModelFailed) for each in results] == [False, True, False, False]
+        await until(lambda: pool.status().restarts == 2)
 
 
 @in_loop
@@ -215,7 +226,7 @@ async def test_a_worker_that_leaks_finishes_its_streams_before_it_goes(
     unruly: Path, make_pool: PoolMaker
 ) -> None:
     async with made_pool(make_pool, unruly, memory_limit=400 << 20) as pool:
-        endless = pool.generate(head("forever"))
+        endless = pool.generate(head("silent"))
         await anext(endless)
         stream = await begun(pool, "count 500")
         while pool.status().last_failure is None:

@@ -14,12 +14,14 @@ from typing import Any, Final, Protocol
 
 from headrace.errors import HeadraceError, TooManyRequests, Unavailable
 from headrace.serving.calls import DeadlineExceeded, Event, event_of
-from headrace.serving.engines.base import Finished, Refused
+from headrace.serving.engines.base import Finished, Refused, Started
 from headrace.serving.settings import ServingSettings
 from headrace.serving.worker_process import Loss, WorkerDied, WorkerProcess
 
 _MOST_UNREAD: Final = 50_000
 """Events of a stream that its reader has not taken: some tens of megabytes at most."""
+_ALONE: Final = 0.5
+"""The part of the time limit for which a suspect waits for a worker that has nothing else."""
 
 
 class _Stream:
@@ -28,12 +30,14 @@ class _Stream:
     __slots__ = (
         "error",
         "events",
+        "has_started",
+        "has_text",
         "head",
         "heard_at",
         "is_second_try",
+        "is_suspect",
         "key",
         "left",
-        "spoke",
         "waiter",
         "worker",
     )
@@ -48,9 +52,13 @@ class _Stream:
         self.heard_at = time.monotonic()
         self.waiter: asyncio.Future[None] | None = None
         self.worker: WorkerProcess | None = None
-        self.spoke = False
-        """Whether anything has come of it."""
+        self.has_started = False
+        """Whether a worker has survived its beginning."""
+        self.has_text = False
+        """Whether any text has come of it, so that it cannot be begun anew."""
         self.is_second_try = False
+        self.is_suspect = False
+        """A worker died when it was about to begin: it begins alone the next time."""
 
     @property
     def is_over(self) -> bool:
@@ -91,6 +99,8 @@ class Streams:
         self._streams: dict[int, _Stream] = {}
         self._loads: dict[WorkerProcess, int] = {}
         """Choices that each worker is at."""
+        self._trials: set[WorkerProcess] = set()
+        """Workers that have one stream alone, over which another worker may have died."""
 
     @property
     def queued(self) -> int:
@@ -132,18 +142,20 @@ class Streams:
 
     def give(self) -> None:
         """Give what waits to workers that have room."""
+        if not self._waiting:
+            return
+        passed: list[_Stream] = []
         while self._waiting:
             stream = self._waiting[0]
             worker = self._worker_for(stream)
-            if worker is None:
-                return
+            if worker is None and not stream.is_suspect:
+                break
             self._waiting.popleft()
-            stream.worker = worker
-            if worker not in self._loads:
-                self._loads[worker] = 0
-                worker.heard_at = time.monotonic()  # it had no reason to say anything
-            self._loads[worker] += stream.left
-            worker.generate(stream.head)
+            if worker is None:
+                passed.append(stream)
+            else:
+                self._begin(stream, worker)
+        self._waiting.extendleft(reversed(passed))
 
     def heard(self, told: list[list[Any]]) -> None:
         """A worker says what became of its streams. Raises ValueError, TypeError for nonsense."""
@@ -153,29 +165,38 @@ class Streams:
             if stream is None or stream.is_over:
                 continue
             event = event_of(each)
-            stream.heard_at, stream.spoke = now, True
-            stream.events.append(event)
+            stream.heard_at = now
+            if not (isinstance(event, Started) and stream.has_started):  # it may begin twice
+                stream.events.append(event)
             if len(stream.events) > _MOST_UNREAD:
                 stream.fail(TooManyRequests("The answer is read too slowly to be kept for longer."))
                 self._forget(stream)
-            elif isinstance(event, Finished):
+                continue
+            if not isinstance(event, Started):
+                stream.has_text = True
+            stream.has_started = True
+            if stream.is_suspect:
+                self._end_trial(stream)
+            if isinstance(event, Finished):
                 self._leave(stream, 1)
             elif isinstance(event, Refused):
                 self._leave(stream, stream.left)
             stream.wake()
 
     def lost(self, worker: WorkerProcess, loss: Loss) -> None:
-        """A worker is gone. Streams of which nobody has heard anything yet are begun anew."""
+        """A worker is gone. Streams of which no text has come yet are begun anew, once."""
         self._loads.pop(worker, None)
+        self._trials.discard(worker)
         again: list[_Stream] = []
         for stream in self._streams.values():
             if stream.worker is not worker or stream.is_over:
                 continue
             stream.worker = None
-            if stream.spoke or stream.is_second_try:
+            if stream.has_text or stream.is_second_try:
                 stream.fail(WorkerDied(f"The model's process ended: {loss.reason}.", loss.trace))
             else:
                 stream.is_second_try = True
+                stream.is_suspect = not stream.has_started
                 again.append(stream)
         self._waiting.extendleft(reversed(again))
         self.give()
@@ -192,6 +213,7 @@ class Streams:
             if now - stream.heard_at > timeout:
                 stream.fail(DeadlineExceeded(f"Nothing came of the model for {timeout:g} seconds."))
                 self._forget(stream)
+        self.give()  # a suspect may have waited long enough
         return found
 
     def fail_all(self, why: str) -> None:
@@ -201,14 +223,37 @@ class Streams:
             self._forget(stream)
 
     def _worker_for(self, stream: _Stream) -> WorkerProcess | None:
-        """The one with most room, if that is enough; one that has nothing else takes any."""
+        """The one with most room, if that is enough; one that has nothing else takes any. A suspect
+        goes to one that has nothing else, as long as it has time to wait for that.
+        """
+        has_time = time.monotonic() - stream.heard_at < self._settings.timeout * _ALONE
+        is_alone = stream.is_suspect and has_time
         best, most = None, 0
         for worker in self._workers.ready():
             load = self._loads.get(worker, 0)
+            if worker in self._trials or (is_alone and load):
+                continue
             room = self._workers.capacity(worker) - load
             if room > most and (room >= stream.left or load == 0):
                 best, most = worker, room
         return best
+
+    def _begin(self, stream: _Stream, worker: WorkerProcess) -> None:
+        stream.worker = worker
+        if worker not in self._loads:
+            self._loads[worker] = 0
+            worker.heard_at = time.monotonic()  # it had no reason to say anything
+        self._loads[worker] += stream.left
+        if stream.is_suspect:
+            self._trials.add(worker)
+        worker.generate(stream.head)
+
+    def _end_trial(self, stream: _Stream) -> None:
+        """Others may join the worker of a stream that was suspected."""
+        stream.is_suspect = False
+        if stream.worker is not None:
+            self._trials.discard(stream.worker)
+            self.give()
 
     def _forget(self, stream: _Stream) -> None:
         """Free the place of a stream, which may be over already."""
@@ -222,6 +267,8 @@ class Streams:
         worker = stream.worker
         stream.left -= choices
         if stream.left <= 0:
+            if stream.is_suspect:
+                self._end_trial(stream)
             stream.worker = None
         if worker is None or worker not in self._loads:
             return
