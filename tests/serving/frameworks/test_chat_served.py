@@ -371,6 +371,28 @@ def test_a_million_of_anything_is_refused(server: ServingProcess, client: Any) -
         assert "".join(each.choices[0].delta.content or "" for each in pieces) == ANSWER
 
 
+def test_one_bad_prompt_of_several_ends_the_request(server: ServingProcess, client: Any) -> None:
+    """Whole: an error. In pieces: an error, which the client raises, as the last of them."""
+    asked = {"model": "chat", "prompt": ["The capital of", ""], "max_tokens": 200, **ENDLESS}
+    with pytest.raises(openai.BadRequestError, match="empty"):
+        client.completions.create(**asked)
+    with pytest.raises(openai.APIError, match="empty"):
+        list(client.completions.create(**asked, stream=True))
+    wait_until_busy(server, queued=0, under_way=0, model="chat")
+
+
+def test_the_client_raises_what_ends_a_stream(server: ServingProcess, client: Any) -> None:
+    """The worker is killed in the middle; another one takes its place."""
+    asked = {**GREEDY, **ENDLESS, "max_tokens": 200, "n": 128}
+    stream = iter(client.chat.completions.create(**asked, stream=True))
+    next(stream)
+    for worker in server.workers():
+        worker.kill()
+    with pytest.raises(openai.APIError, match="process"):
+        list(stream)
+    assert client.chat.completions.create(**GREEDY).choices[0].message.content == ANSWER
+
+
 def test_errors_are_the_clients_own(server: ServingProcess, client: Any) -> None:
     """With what OpenAI's have: the kind, the field, a code, the request's id."""
     with pytest.raises(openai.BadRequestError) as caught:
