@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,10 +23,11 @@ from headrace.serving.worker.answers import Answered
 from headrace.serving.worker.calls import Call
 from headrace.serving.worker.columns import NotTaken
 from headrace.serving.worker.encoding import encoded
-from headrace.serving.worker.inference import data_of, params_of, read_inference
+from headrace.serving.worker.inference import params_of, read_inference
 from headrace.serving.worker.inferred_rows import InferredRows
 from headrace.serving.worker.merging import Input, may_grow, of_data, of_rows
 from headrace.serving.worker.rows import RowPlan, plan_for
+from headrace.serving.worker.tensor_inputs import data_of
 
 if TYPE_CHECKING:
     from headrace.models.pyfunc import PyFuncModel
@@ -65,7 +67,7 @@ class Reader:
         self._may_grow = may_grow(inputs)
         is_plain = not self._from_hints and not model.metadata.type_hint_from_example
         self._plan: RowPlan | InferredRows | None = None
-        if is_plain:
+        if is_plain and find_spec("pandas") is not None:  # else the ordinary way says what to do
             self._plan = InferredRows() if inputs is None else plan_for(inputs)
 
     def read(self, call: Call) -> Question:
