@@ -14,6 +14,7 @@ from typing import Any, Final
 import psutil
 
 from headrace.errors import InvalidModel
+from headrace.serving.engines.memory import free_memory
 from headrace.serving.settings import ServingSettings
 from headrace.serving.worker_process import (
     Listener,
@@ -137,8 +138,8 @@ class Workforce:
             held = psutil.Process(worker.pid).memory_info().rss
         except psutil.Error:
             return True
-        available: int = psutil.virtual_memory().available
-        return available > held * _ROOM
+        free = free_memory()
+        return free is None or free > held * _ROOM
 
     async def close(self, grace: float) -> None:
         """End all workers, those that do not end within `grace` seconds by force; return when all
