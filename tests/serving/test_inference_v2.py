@@ -134,6 +134,7 @@ def test_what_is_not_there_is_told(server: ServingProcess, path: str, status: in
         (b"{}", {}, 400),
         (BODY, {"Content-Type": "text/csv"}, 415),
         (BODY, {"Content-Type": "application/octet-stream"}, 415),
+        (BODY, {"Content-Encoding": "gzip"}, 415),
         (BODY, {"Inference-Header-Content-Length": "x"}, 400),
         (BODY, {"Inference-Header-Content-Length": "-1"}, 400),
         (BODY, {"Inference-Header-Content-Length": "9" * 12}, 400),

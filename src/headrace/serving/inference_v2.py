@@ -111,13 +111,8 @@ class InferenceV2:
     async def infer(self, request: Request) -> Reply:
         """Predict: tensors in, tensors out, in JSON or as binary data behind it."""
         model = self._named(request)
-        kind = request.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         header = _json_length(request)
-        if kind not in (b"", _JSON.encode()) and (header is None or kind != _BINARY.encode()):
-            raise UnsupportedContentType(
-                f"The header 'Content-Type' is {kind[:100].decode('latin-1')!r}; expected {_JSON}, "
-                f"or {_BINARY} with the header 'Inference-Header-Content-Length'."
-            )
+        _check_content(request, has_length=header is not None)
         body = await request.body()
         label = model.current.version.label  # of now: while the body came it may have moved on
         options = {"model": model.name, "version": label, "header": header}
@@ -151,6 +146,22 @@ def _json_length(request: Request) -> int | None:
             "expected how many bytes of the body are JSON."
         )
     return int(given)
+
+
+def _check_content(request: Request, *, has_length: bool) -> None:
+    """Raise UnsupportedContentType for a body that is not what the protocol has."""
+    coding = request.headers.get(b"content-encoding", b"identity")
+    if coding.lower() != b"identity":
+        raise UnsupportedContentType(
+            f"The header 'Content-Encoding' is {coding[:100].decode('latin-1')!r}; send the body "
+            "as it is, not compressed."
+        )
+    kind = request.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if kind not in (b"", _JSON.encode()) and (not has_length or kind != _BINARY.encode()):
+        raise UnsupportedContentType(
+            f"The header 'Content-Type' is {kind[:100].decode('latin-1')!r}; expected {_JSON}, "
+            f"or {_BINARY} with the header 'Inference-Header-Content-Length'."
+        )
 
 
 def _check_ready(model: ServedModel) -> None:
