@@ -82,9 +82,10 @@ class Scorer:
             if not any(isinstance(answer, Failed) for answer in answers):
                 self._trial.end(f"it raises {type(error).__name__} for several, and for none alone")
             return answers
-        bodies = {question.call.body for question in questions}
-        family = (questions[0].input.family, repr(questions[0].params))
-        if self._trial.must_check(family, are_alike=len(bodies) == 1):
+        first = questions[0]
+        are_alike = all(question.call.body == first.call.body for question in questions)
+        family = (first.input.family, repr(first.params))
+        if self._trial.must_check(family, are_alike=are_alike):
             return self._checked(questions, shares)
         return [_answered(q, share) for q, share in zip(questions, shares, strict=True)]
 
