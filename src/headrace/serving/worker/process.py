@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import io
 import os
+import select
 import signal
 import socket
 import sys
@@ -27,6 +28,8 @@ def belong_to_parent(connection: socket.socket) -> None:
     """
     os.set_inheritable(connection.fileno(), False)
     _end_with_parent()
+    if _is_closed(connection):  # the server ended before we could ask to end with it
+        sys.exit(0)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_end_with_parent)
         os.register_at_fork(after_in_child=connection.close)
@@ -72,6 +75,15 @@ def refuse_memory_beyond(room: int) -> None:
 def _end_with_parent() -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+
+
+def _is_closed(connection: socket.socket) -> bool:
+    """Whether the other end is gone, though what it has sent may not be read yet."""
+    if sys.platform != "linux":
+        return False
+    poll = select.poll()
+    poll.register(connection, 0)  # a hang-up is told unasked
+    return bool(poll.poll(0))
 
 
 def _ignore(_number: int, _frame: object) -> None:
