@@ -1,7 +1,7 @@
 """An engine that does what its prompts say: what to do, and a number.
 
 `count N`: so many pieces; `forever`; `silent`: none, and no end; `refuse`; `raise`; `hang`; `exit`.
-Each piece says the process, and how many choices are under way.
+Each piece is a line: the process, and how many choices are under way.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class MadeEngine(GenerationEngine):
         self._new.clear()
         under_way = sum(choices for _, _, choices in self._asked.values())
         for key in list(self._asked):
-            events += self._go_on(key, f"{os.getpid()} {under_way}")
+            events += self._go_on(key, f"{os.getpid()} {under_way}\n")
         return events
 
     def _go_on(self, key: int, text: str) -> list[Event]:

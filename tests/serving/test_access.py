@@ -6,6 +6,7 @@ import subprocess
 import sys
 from base64 import b64encode
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,6 +67,37 @@ def test_pages_of_others_cannot_use_the_server(guarded: ServingProcess) -> None:
     assert renamed.status == 403
     own = f"http://127.0.0.1:{guarded.port}"
     assert guarded.ask(asked("echo"), Authorization=key, Origin=own).status == 200
+
+
+@pytest.mark.parametrize("path", ["/invocations", "/v2/models/unruly/infer", "/v1/embeddings"])
+def test_a_compressed_body_is_not_read(guarded: ServingProcess, path: str) -> None:
+    headers: Any = {"Authorization": f"Bearer {KEY}", "Content-Encoding": "gzip"}
+    answer = guarded.ask(asked("echo"), path=path, **headers)
+    assert answer.status == 415
+    assert "not compressed" in answer.body.decode()
+
+
+@pytest.mark.parametrize(
+    ("path", "shape"),
+    [("/nothing", "error_code"), ("/v1/nothing", "error"), ("/v2/nothing", "error")],
+)
+def test_a_path_that_is_not_there_is_told_in_the_shape_of_its_neighbours(
+    guarded: ServingProcess, path: str, shape: str
+) -> None:
+    answer = guarded.ask(path=path)
+    assert answer.status == 404
+    assert shape in answer.json()
+
+
+def test_a_failure_shows_its_traceback_only_where_it_was_asked_for(
+    unruly: Path, shared_serving_process: ServingLauncher, guarded: ServingProcess
+) -> None:
+    quiet = guarded.ask(asked("raise"), Authorization=f"Bearer {KEY}")
+    assert quiet.status == 400
+    assert "Traceback" not in quiet.json()["message"]
+    telling = shared_serving_process(unruly, debug=True).ask(asked("raise"))
+    assert telling.status == 400
+    assert "unruly_model.py" in telling.json()["message"]
 
 
 def test_a_server_for_everybody_needs_a_key_or_the_word() -> None:

@@ -50,8 +50,11 @@ async def events_of(pool: Pool, prompt: str, choices: int = 1) -> list[Event]:
 
 
 def pieces(events: list[Event]) -> list[list[int]]:
-    """What each piece says: the process, and how many choices were under way."""
-    return [list(map(int, each.text.split())) for each in events if isinstance(each, Piece)]
+    """What each piece said: the process, and how many choices were under way. Those that waited
+    for their reader together are one.
+    """
+    lines = "".join(each.text for each in events if isinstance(each, Piece)).splitlines()
+    return [list(map(int, line.split())) for line in lines]
 
 
 async def begun(pool: Pool, prompt: str) -> asyncio.Task[list[Event]]:
@@ -69,7 +72,7 @@ async def test_a_stream_ends_by_itself_when_all_its_choices_have(
     async with made_pool(make_pool, unruly) as pool:
         events = await events_of(pool, "count 3", choices=2)
         assert isinstance(events[0], Started)
-        assert sum(isinstance(each, Piece) for each in events) == 6
+        assert len(pieces(events)) == 6
         assert [each.index for each in events if isinstance(each, Finished)] == [0, 1]
         refused = await events_of(pool, "refuse")
         assert isinstance(refused[-1], Refused)

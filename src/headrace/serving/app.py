@@ -20,10 +20,11 @@ from typing import Any
 
 from starlette.requests import ClientDisconnect
 
-from headrace.errors import Unauthenticated
+from headrace.errors import Unauthenticated, Unavailable
 from headrace.http.answers import SAFE_HEADERS, method_not_allowed, not_served
 from headrace.http.guard import HostGuard
-from headrace.serving.inference_v2 import InferenceV2
+from headrace.serving.calls import ModelFailed
+from headrace.serving.inference_v2 import InferenceV2, inference_error
 from headrace.serving.invocations import Invocations, error_reply
 from headrace.serving.openai import OpenAI
 from headrace.serving.openai_errors import openai_error
@@ -74,7 +75,7 @@ class ScoringApp:
         """Answer one request."""
         if scope["type"] != "http":
             return
-        shape: Shape = openai_error if scope["path"].startswith("/v1/") else error_reply
+        shape = _shape_of(scope["path"])
         request = Request(scope, receive, {}, self._settings)
         try:
             route, fields = self._find(scope["method"], scope["path"])
@@ -84,8 +85,10 @@ class ScoringApp:
             reply = await route.answer(request)
         except ClientDisconnect:
             return
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - becomes an answer
-            reply = shape(error)
+        except asyncio.CancelledError:
+            reply = shape(Unavailable("The server stopped before this was answered; ask again."))
+        except Exception as error:  # noqa: BLE001 - becomes an answer
+            reply = shape(_with_trace(error) if self._settings.debug else error)
         if isinstance(reply.body, bytes):
             await _send_whole(reply, reply.body, send)
         else:
@@ -168,3 +171,19 @@ def _has_key(request: Request, key: bytes) -> bool:
             return hmac.compare_digest(password, key)
         return False
     return scheme.lower() == b"bearer" and hmac.compare_digest(given.strip(), key)
+
+
+def _shape_of(path: str) -> Shape:
+    """How errors look at a path that no route has."""
+    if path.startswith("/v1/"):
+        return openai_error
+    return inference_error if path.startswith("/v2/") else error_reply
+
+
+def _with_trace(error: Exception) -> Exception:
+    """A model's failure as its author wants to read it."""
+    if not isinstance(error, ModelFailed) or error.trace is None:
+        return error
+    told = ModelFailed(f"{error.message}\n{error.trace.rstrip()}")
+    told.error_code, told.http_status = error.error_code, error.http_status
+    return told

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from headrace.errors import InvalidRequest, NotFound, Unavailable
 from headrace.http.answers import error_answer
-from headrace.serving.invocations import UnsupportedContentType
+from headrace.serving.invocations import told_headers
 from headrace.serving.pages.schemas import specs_of
-from headrace.serving.requests import Reply, Request, Route
+from headrace.serving.requests import Reply, Request, Route, UnsupportedContentType
 from headrace.serving.served import ServedModel, ServedModels
 from headrace.serving.worker.calls import Call
 from headrace.version import VERSION
@@ -44,11 +44,7 @@ def inference_error(error: BaseException) -> Reply:
     """An error as the protocol has it: `{"error": "…"}`."""
     start, body = error_answer(error)
     told = json.dumps({"error": json.loads(body["body"])["message"]})
-    headers = {k.decode(): v.decode() for k, v in start["headers"] if k in _PASSED_ON}
-    return Reply(told.encode(), start["status"], headers=headers)
-
-
-_PASSED_ON: Final = (b"retry-after", b"allow")
+    return Reply(told.encode(), start["status"], headers=told_headers(start))
 
 
 class InferenceV2:
@@ -150,12 +146,6 @@ def _json_length(request: Request) -> int | None:
 
 def _check_content(request: Request, *, has_length: bool) -> None:
     """Raise UnsupportedContentType for a body that is not what the protocol has."""
-    coding = request.headers.get(b"content-encoding", b"identity")
-    if coding.lower() != b"identity":
-        raise UnsupportedContentType(
-            f"The header 'Content-Encoding' is {coding[:100].decode('latin-1')!r}; send the body "
-            "as it is, not compressed."
-        )
     kind = request.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if kind not in (b"", _JSON.encode()) and (not has_length or kind != _BINARY.encode()):
         raise UnsupportedContentType(

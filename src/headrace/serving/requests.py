@@ -10,11 +10,19 @@ from typing import Any
 
 from starlette.requests import ClientDisconnect
 
+from headrace.errors import HeadraceError
 from headrace.http.bodies import whole_body
 from headrace.http.settings import ListenSettings
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+
+class UnsupportedContentType(HeadraceError):
+    """The body is of a kind that nobody reads here."""
+
+    error_code = "BAD_REQUEST"
+    http_status = 415
 
 
 class Request:
@@ -34,7 +42,15 @@ class Request:
         self._settings = settings
 
     async def body(self) -> bytes:
-        """All of it. Raises PayloadTooLarge, InvalidRequest, ClientDisconnect."""
+        """All of it. Raises PayloadTooLarge, InvalidRequest, UnsupportedContentType,
+        ClientDisconnect.
+        """
+        coding = self.headers.get(b"content-encoding", b"identity")
+        if coding.lower() != b"identity":
+            raise UnsupportedContentType(
+                f"The header 'Content-Encoding' is {coding[:100].decode('latin-1')!r}; send the "
+                "body as it is, not compressed."
+            )
         return await whole_body(self._receive, self.headers, self._settings)
 
     async def hung_up(self) -> None:

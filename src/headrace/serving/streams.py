@@ -14,12 +14,14 @@ from typing import Any, Final, Protocol
 
 from headrace.errors import HeadraceError, TooManyRequests, Unavailable
 from headrace.serving.calls import DeadlineExceeded, Event, event_of
-from headrace.serving.engines.base import Finished, Refused, Started
+from headrace.serving.engines.base import Finished, Piece, Refused, Started
 from headrace.serving.settings import ServingSettings
 from headrace.serving.worker_process import Loss, WorkerDied, WorkerProcess
 
 _MOST_UNREAD: Final = 50_000
 """Events of a stream that its reader has not taken: some tens of megabytes at most."""
+_MOST_JOINED: Final = 4096
+"""Characters of a piece that waits, to which no more are joined: joining copies all of them."""
 _ALONE: Final = 0.5
 """The part of the time limit for which a suspect waits for a worker that has nothing else."""
 
@@ -38,6 +40,7 @@ class _Stream:
         "is_suspect",
         "key",
         "left",
+        "unread",
         "waiter",
         "worker",
     )
@@ -56,6 +59,8 @@ class _Stream:
         """Whether a worker has survived its beginning."""
         self.has_text = False
         """Whether any text has come of it, so that it cannot be begun anew."""
+        self.unread = 0
+        """Events that have come since its reader had taken all."""
         self.is_second_try = False
         self.is_suspect = False
         """A worker died when it was about to begin: it begins alone the next time."""
@@ -64,6 +69,26 @@ class _Stream:
     def is_over(self) -> bool:
         """Whether nothing more will come."""
         return self.left <= 0 or self.error is not None
+
+    def keep(self, event: Event) -> None:
+        """Keep an event until its reader comes. Text that goes on where the last piece ended is
+        one piece with that: a reader that is late catches up with one.
+        """
+        self.unread += 1
+        if isinstance(event, Piece):
+            last = self.events[-1] if self.events else None
+            if isinstance(last, Piece) and _can_join(last, event):
+                text, logprobs = last.text + event.text, last.logprobs + event.logprobs
+                event = Piece(event.key, event.index, text, logprobs)
+                self.events.pop()
+        self.events.append(event)
+
+    def read(self) -> Event:
+        """The first event that was kept."""
+        event = self.events.popleft()
+        if not self.events:
+            self.unread = 0
+        return event
 
     def wake(self) -> None:
         """Let its reader go on."""
@@ -75,6 +100,11 @@ class _Stream:
         if not self.is_over:
             self.error = error
             self.wake()
+
+
+def _can_join(piece: Piece, more: Piece) -> bool:
+    is_short = len(piece.text) + len(more.text) + len(piece.logprobs) < _MOST_JOINED
+    return piece.index == more.index and is_short
 
 
 class Capacities(Protocol):
@@ -129,7 +159,7 @@ class Streams:
         try:
             while True:
                 while stream.events:
-                    yield stream.events.popleft()
+                    yield stream.read()
                 if stream.error is not None:
                     raise stream.error
                 if stream.is_over:
@@ -167,8 +197,8 @@ class Streams:
             event = event_of(each)
             stream.heard_at = now
             if not (isinstance(event, Started) and stream.has_started):  # it may begin twice
-                stream.events.append(event)
-            if len(stream.events) > _MOST_UNREAD:
+                stream.keep(event)
+            if stream.unread > _MOST_UNREAD:
                 stream.fail(TooManyRequests("The answer is read too slowly to be kept for longer."))
                 self._forget(stream)
                 continue
