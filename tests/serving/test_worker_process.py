@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from headrace.models.handover import hand_over
@@ -114,6 +115,10 @@ async def test_what_a_model_sees_of_the_environment(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", "/elsewhere")
     spec = spec_of(unruly, engine={"threads": 3}, variables={"OMP_NUM_THREADS": "5", "A": "b"})
-    found = spec.environment()
+    worker = WorkerProcess(spec, Notes(), None)
+    await worker.start()
+    found = psutil.Process(worker.pid).environ()
     assert "PYTHONPATH" not in found
     assert (found["OPENBLAS_NUM_THREADS"], found["OMP_NUM_THREADS"], found["A"]) == ("3", "5", "b")
+    worker.close()
+    await worker.wait()
