@@ -151,11 +151,11 @@ class Predictions:
         """A worker has answered the next ones of its batch."""
         batch = self._batches[worker]
         requests = batch.requests
-        first = batch.answered
-        batch.answered = first + len(answers)
-        if batch.answered > len(requests):
-            raise ValueError(f"{batch.answered} answers to {len(requests)} calls")
-        if batch.answered == len(requests):
+        first, last = batch.answered, batch.answered + len(answers)
+        if last > len(requests):
+            raise ValueError(f"{last} answers to {len(requests)} calls")
+        batch.answered = last
+        if last == len(requests):
             self._finish(worker, batch)
         for request, answer in zip(requests[first:], answers, strict=False):
             if request.done.done():
