@@ -129,6 +129,26 @@ def test_the_system_would_rather_end_a_worker_than_the_server(server: ServingPro
     assert score(server.workers()[0].pid) > score(server.process.pid)
 
 
+def test_what_nobody_waits_for_any_more_is_not_predicted(
+    serving_process: ServingLauncher, tmp_path: Path
+) -> None:
+    notes = tmp_path / "notes"
+    server = serving_process(save_unruly(tmp_path / "noting", notes=str(notes)), timeout=20)
+    with ThreadPoolExecutor(1) as threads:
+        slow = threads.submit(server.ask, asked(("slow", 2.0)))
+        wait_until(lambda: _pool(server)["under_way"] == 1)
+        body = asked(("note", 2.0))
+        with socket.create_connection(("127.0.0.1", server.port)) as caller:
+            head = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            caller.sendall(b"POST /invocations HTTP/1.1\r\nHost: localhost\r\n" + head.encode())
+            caller.sendall(body)
+            wait_until(lambda: _pool(server)["queued"] == 1)
+        wait_until(lambda: _pool(server)["queued"] == 0)
+        assert server.ask(asked(("note", 3.0))).status == 200
+        assert slow.result().status == 200
+    assert notes.read_text() == "3.0\n"
+
+
 def _pool(server: ServingProcess) -> dict[str, int]:
     """What the server says of its workers."""
     told: dict[str, int] = server.ask(path="/models").json()["models"][0]["workers"]

@@ -112,7 +112,7 @@ class InferenceV2:
         body = await request.body()
         label = model.current.version.label  # of now: while the body came it may have moved on
         options = {"model": model.name, "version": label, "header": header}
-        answered = await model.predict(Call("infer", body, _JSON, options))
+        answered = await model.predict(Call("infer", body, _JSON, options), request.is_gone)
         return Reply(answered.body, content_type=answered.content_type, headers=answered.headers)
 
     def _named(self, request: Request) -> ServedModel:

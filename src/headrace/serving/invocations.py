@@ -53,7 +53,7 @@ class Invocations:
             reply = await self._chat.invoke(model, request, body)
             if reply is not None:
                 return reply
-        answered = await model.predict(Call("invocations", body, content_type))
+        answered = await model.predict(Call("invocations", body, content_type), request.is_gone)
         return Reply(answered.body, content_type=answered.content_type, headers=answered.headers)
 
 

@@ -53,6 +53,16 @@ class Request:
             )
         return await whole_body(self._receive, self.headers, self._settings)
 
+    def is_gone(self) -> bool:
+        """Whether the caller has hung up by now; to be asked after the body was read."""
+        waiting = self._receive().__await__()
+        try:
+            next(waiting)
+        except StopIteration as done:  # it answers at once, and there is nothing else to be told
+            return bool(done.value["type"] == "http.disconnect")
+        waiting.close()
+        return False
+
     async def hung_up(self) -> None:
         """Return when the caller is gone; to be awaited after the body was read."""
         while (await self._receive())["type"] != "http.disconnect":

@@ -35,6 +35,8 @@ from headrace.serving.shadow import Shadow
 log = logging.getLogger("headrace.serving")
 
 _HOUR: Final = 3600.0
+_GRACE: Final = 5.0
+"""Seconds that workers have to end by themselves."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ async def _serve(
     settings = loader.settings
     rollouts: list[Rollout] = []
     models: dict[str, ServedModel] = {}
+    server: Server | None = None
     try:
         for name, source in what.sources.items():
             model = ServedModel(name, await _first(name, source, loader), recorder)
@@ -103,9 +106,11 @@ async def _serve(
             for task in following:
                 task.cancel()
     finally:
+        # A second Ctrl-C waits for nothing.
+        grace = 0.0 if server is not None and server.force_exit else _GRACE
         for rollout in rollouts:
             await rollout.close()
-            await rollout.model.current.pool.close()
+            await rollout.model.current.pool.close(grace)
 
 
 async def _keep_in_cache(rollouts: Sequence[Rollout]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from headrace.errors import HeadraceError, InvalidRequest, NotFound
 from headrace.serving.calls import Event
+from headrace.serving.predictions import IsGone
 from headrace.serving.recording import Recorder, Recording
 from headrace.serving.served_version import ServedVersion
 from headrace.serving.shadow import Shadow
@@ -29,15 +30,15 @@ class ServedModel:
         self.shadow = shadow
         self._recorder = recorder
 
-    async def predict(self, call: Call) -> Answered:
+    async def predict(self, call: Call, is_gone: IsGone | None = None) -> Answered:
         """See Pool. What the shadow makes of it, nobody waits for."""
         current = self.current
         if self._recorder is None:
-            answered = await current.pool.predict(call)
+            answered = await current.pool.predict(call, is_gone)
         else:
             exchange = Recording(self._recorder, self.name, current.version.label).begin(call)
             try:
-                answered = await current.pool.predict(call)
+                answered = await current.pool.predict(call, is_gone)
             except HeadraceError as error:
                 exchange.end(b"", error.message)
                 raise
