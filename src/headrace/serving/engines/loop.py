@@ -109,25 +109,21 @@ class ContinuousLoop(GenerationEngine):
                 events.append(refusal(generation.key, error))
 
     def _choices(self, generation: Generation) -> list[Choice]:
-        decoder, sampling = self._decoder, generation.sampling
+        decoder = self._decoder
         prompt = self._prompt(generation)
+        sampling = self._defaults.completed(generation.sampling, len(prompt))
         unknown = self._unknown(token for token, _ in sampling.logit_bias)
         if unknown is not None:
             raise InvalidRequest(f"'logit_bias' has {unknown}, which is no token of this model.")
-        limit = decoder.context_length - len(prompt)
-        own = self._defaults
-        asked = sampling.max_tokens or own.sampling.max_tokens
-        if asked is None and own.max_length is not None:
-            asked = max(own.max_length - len(prompt), 1)
-        stop = sampling.stop or own.sampling.stop
+        room = decoder.context_length - len(prompt)
         return [
             Choice(
                 generation.key,
                 index,
                 prompt,
-                Chooser(sampling, own, index, prompt, decoder.end_tokens),
-                ChoiceText(decoder, stop, sampling.logprobs),
-                limit if asked is None else min(asked, limit),
+                Chooser(sampling, self._defaults, index, prompt, decoder.end_tokens),
+                ChoiceText(decoder, sampling.stop, sampling.logprobs),
+                min(sampling.max_tokens or room, room),
             )
             for index in range(sampling.n)
         ]

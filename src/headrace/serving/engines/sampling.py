@@ -7,7 +7,7 @@ answered meanwhile.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.models.flavors.openai_requests import Sampling, sampling_of
@@ -38,6 +38,30 @@ class Defaults:
     """What logits of tokens in the prompt or the answer are divided by (multiplied with, where they
     are negative): Keskar et al. 2019, arXiv 1909.05858, section 4.1.
     """
+
+    def completed(self, asked: Sampling, prompt_tokens: int) -> Sampling:
+        """What holds for a request whose prompt has so many tokens: what it asks for, and else what
+        is said here. The temperature is 0 where the likeliest token is always taken; `max_tokens`
+        is None where there may be as many as there is room for.
+        """
+        own = self.sampling
+        is_random = asked.is_random
+        if is_random is None:
+            is_random = own.is_random if self.is_random is None else self.is_random
+        most = asked.max_tokens or own.max_tokens
+        if most is None and self.max_length is not None:
+            most = max(self.max_length - prompt_tokens, 1)
+        return replace(
+            asked,
+            max_tokens=most,
+            temperature=(asked.temperature or own.temperature or 1.0) if is_random else 0.0,
+            top_p=own.top_p if asked.top_p is None else asked.top_p,
+            top_k=asked.top_k or own.top_k,
+            frequency_penalty=asked.frequency_penalty or own.frequency_penalty,
+            presence_penalty=asked.presence_penalty or own.presence_penalty,
+            seed=own.seed if asked.seed is None else asked.seed,
+            stop=asked.stop or own.stop,
+        )
 
 
 NAMES: Final = frozenset(
@@ -85,18 +109,19 @@ class Chooser:
         prompt: Collection[int],
         ends: Collection[int],
     ) -> None:
-        """`index` says which of a prompt's answers it is; `ends` are the tokens that end one."""
-        own = defaults.sampling
-        self._draw = _draw_of(sampling, defaults)
-        self._frequency = sampling.frequency_penalty or own.frequency_penalty
-        self._presence = sampling.presence_penalty or own.presence_penalty
+        """`sampling` is completed by `defaults`. `index` says which of a prompt's answers it is;
+        `ends` are the tokens that end one.
+        """
+        self._draw = _draw_of(sampling, defaults.min_p)
+        self._frequency = sampling.frequency_penalty
+        self._presence = sampling.presence_penalty
         self._repetition = defaults.repetition_penalty
         self._bias = sampling.logit_bias
         self._least, self._ends = defaults.min_tokens, list(ends)
         self._made = 0
         self._counts: dict[int, int] = {}
         self._seen = set(prompt) if self._repetition != 1.0 else set()
-        seed = sampling.seed if sampling.seed is not None else own.seed
+        seed = sampling.seed
         self._random = _random(None if seed is None else seed + index) if self._draw else None
         self._is_adjusted = bool(self._frequency or self._presence or self._bias or self._least)
         self._is_adjusted |= self._repetition != 1.0
@@ -232,22 +257,12 @@ def _likeliest(chances: NDArray[np.float64], top_p: float) -> NDArray[np.intp]:
     return np.sort(order[:enough])
 
 
-def _draw_of(sampling: Sampling, defaults: Defaults) -> Draw | None:
+def _draw_of(sampling: Sampling, min_p: float) -> Draw | None:
     """None where the likeliest token is always taken."""
-    own = defaults.sampling
-    is_random = sampling.is_random
-    if is_random is None:
-        is_random = defaults.is_random if defaults.is_random is not None else own.is_random
-    if not is_random:
+    if not sampling.temperature:
         return None
-    temperature = sampling.temperature or own.temperature or 1.0
-    top_p = sampling.top_p if sampling.top_p is not None else own.top_p
-    return Draw(
-        temperature,
-        sampling.top_k or own.top_k,
-        1.0 if top_p is None else top_p,
-        defaults.min_p,
-    )
+    top_p = 1.0 if sampling.top_p is None else sampling.top_p
+    return Draw(sampling.temperature, sampling.top_k, top_p, min_p)
 
 
 def _random(seed: int | None) -> np.random.Generator:

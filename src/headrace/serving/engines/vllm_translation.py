@@ -23,40 +23,25 @@ def sampling_arguments(
     """The arguments of `vllm.SamplingParams` for one choice of a request, which is the one with
     this `index`: vLLM is asked for each by itself, because it refuses several greedy ones.
     """
-    own = defaults.sampling
-    most = sampling.max_tokens or own.max_tokens
-    if most is None and defaults.max_length is not None:
-        most = max(defaults.max_length - prompt_tokens, 1)
-    top_p = own.top_p if sampling.top_p is None else sampling.top_p
-    seed = own.seed if sampling.seed is None else sampling.seed
+    said = defaults.completed(sampling, prompt_tokens)
+    most = said.max_tokens
     arguments = {
-        "temperature": _temperature(sampling, defaults, top_p),
-        "top_p": top_p or None,
-        "top_k": sampling.top_k or own.top_k,
+        "temperature": 0.0 if said.top_p == 0 else said.temperature,  # vLLM takes no top_p of 0
+        "top_p": said.top_p or None,
+        "top_k": said.top_k,
         "min_p": defaults.min_p,
         "repetition_penalty": defaults.repetition_penalty,
-        "frequency_penalty": sampling.frequency_penalty or own.frequency_penalty,
-        "presence_penalty": sampling.presence_penalty or own.presence_penalty,
-        "seed": None if seed is None else (seed + index) % _SEEDS,
-        "stop": list(sampling.stop or own.stop) or None,
+        "frequency_penalty": said.frequency_penalty,
+        "presence_penalty": said.presence_penalty,
+        "seed": None if said.seed is None else (said.seed + index) % _SEEDS,
+        "stop": list(said.stop) or None,
         "min_tokens": min(defaults.min_tokens, most) if most else defaults.min_tokens,
-        "logprobs": sampling.logprobs,
-        "logit_bias": dict(sampling.logit_bias) or None,
+        "logprobs": said.logprobs,
+        "logit_bias": dict(said.logit_bias) or None,
     }
     # None is a wrong value for some of them. Of tokens it says: as many as there is room for.
     given = {name: value for name, value in arguments.items() if value is not None}
     return {**given, "max_tokens": most}
-
-
-def _temperature(sampling: Sampling, defaults: Defaults, top_p: float | None) -> float:
-    """0 where always the likeliest token is taken, which vLLM would not do by itself."""
-    own = defaults.sampling
-    is_random = sampling.is_random
-    if is_random is None:
-        is_random = own.is_random if defaults.is_random is None else defaults.is_random
-    if not is_random or top_p == 0:  # which vLLM does not know
-        return 0.0
-    return sampling.temperature or own.temperature or 1.0
 
 
 class VllmChoice:
