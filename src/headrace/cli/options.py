@@ -33,6 +33,11 @@ def age(text: str) -> timedelta:
     return span
 
 
+def several(text: str) -> tuple[str, ...]:
+    """Values with commas between them."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def key_value(text: str) -> tuple[str, str]:
     """A key and a value; everything behind the first '=' is the value."""
     key, equals, value = text.partition("=")

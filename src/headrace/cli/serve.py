@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +17,7 @@ from headrace import settings
 from headrace.cli import output
 from headrace.cli.command import Command
 from headrace.cli.models import models, track
-from headrace.cli.server import several
+from headrace.cli.options import several
 
 if TYPE_CHECKING:
     from headrace.models.sources import ModelSource
@@ -215,25 +216,33 @@ def serve(
     named by an alias is replaced without a dropped request when the alias moves.
     """
     _end_when_told()
-    from headrace import settings as variables
-    from headrace.serving.loading import VersionLoader
-    from headrace.serving.run import Serving
-    from headrace.serving.run import serve as run
     from headrace.serving.settings import ServingSettings
+    from headrace.serving.spawning import Reserve
 
-    sources = _sources(model_uris)
-    shadows = _sources(shadow_uris, only=next(iter(sources)) if len(sources) == 1 else None)
-    settings = ServingSettings(**options, api_key=variables.SERVING_API_KEY.get())
-    loader = VersionLoader(
-        settings,
-        "uv" if env_manager == "virtualenv" else env_manager,  # type: ignore[arg-type]  # click checked it
-        trust,
-        _model_config(),
-        python,
-    )
-    for source in (*sources.values(), *shadows.values()):
-        output.note(f"Loading {source.uri}")
-    run(Serving(sources, shadows), loader, announce)
+    chosen = ServingSettings(**options, api_key=settings.SERVING_API_KEY.get())
+    with Reserve() as reserve:
+        if python is not None or env_manager in ("local", "auto"):
+            reserve.start(python or Path(sys.executable), chosen.threads_each)
+            reserve.prepare(Path(_named(model_uris[0])[1]))
+        # What a server consists of is imported while the worker imports what the model does.
+        from headrace.serving.loading import VersionLoader
+        from headrace.serving.run import Serving
+        from headrace.serving.run import serve as run
+
+        sources = _sources(model_uris)
+        shadows = _sources(shadow_uris, only=next(iter(sources)) if len(sources) == 1 else None)
+        manager = "uv" if env_manager == "virtualenv" else env_manager
+        loader = VersionLoader(
+            chosen,
+            manager,  # type: ignore[arg-type]  # click checked it
+            trust,
+            _model_config(),
+            python,
+            reserve,
+        )
+        for source in (*sources.values(), *shadows.values()):
+            output.note(f"Loading {source.uri}")
+        run(Serving(sources, shadows), loader, announce)
 
 
 def _end_when_told() -> None:

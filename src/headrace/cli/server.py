@@ -11,17 +11,16 @@ import click
 from headrace import settings
 from headrace.cli import output, tracking
 from headrace.cli.command import Command
-from headrace.cli.options import artifacts_destination_option, backend_store_uri_option
+from headrace.cli.options import (
+    artifacts_destination_option,
+    backend_store_uri_option,
+    several,
+)
 
 if TYPE_CHECKING:
     from headrace.server.settings import ServerSettings
 
 PROXIED = "mlflow-artifacts:"
-
-
-def several(text: str) -> tuple[str, ...]:
-    """Values with commas between them."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 @click.command(

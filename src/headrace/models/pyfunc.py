@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from headrace.errors import InvalidRequest
-from headrace.models.examples import load_example
 from headrace.models.flavor import Predictor
 from headrace.models.flavors.python_function_predict import LoadedPythonModel, in_form_of
 from headrace.models.model import PYFUNC, Model
@@ -65,7 +64,11 @@ class PyFuncModel:
     def input_example(self) -> Any:
         """The example that was saved with the model, without its params; None without one."""
         info = self.metadata.saved_input_example_info
-        return None if info is None else load_example(self._folder, info, self.signature)
+        if info is None:
+            return None
+        from headrace.models.examples import load_example
+
+        return load_example(self._folder, info, self.signature)
 
     def predict(self, data: Any, params: Mapping[str, Any] | None = None) -> Any:
         """Predict for `data`, which is made to fit the signature first.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from headrace.errors import InvalidRequest
 from headrace.models.param_values import LIST_SHAPE, cast_param
@@ -91,6 +91,16 @@ class ColSpec:
         return f"{named}{self.type!r} ({'required' if self.required else 'optional'})"
 
 
+_TYPE_NAMES: Final = frozenset(
+    (
+        *("bool", "object", "str", "bytes"),
+        *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+        *("float16", "float32", "float64", "complex64", "complex128"),
+    )
+)
+"""What NumPy itself calls its types, so that they need not be looked up."""
+
+
 class TensorSpec:
     """An array: NumPy's type of its items, and its shape with -1 where any length will do."""
 
@@ -113,21 +123,34 @@ class TensorSpec:
             )
         if not isinstance(shape, tuple | list):
             raise InvalidRequest(f"A tensor's shape must be a tuple or list, not {shape!r}.")
-        self.type = type
+        self._type: np.dtype[Any] | str = type
         self.shape = tuple(shape)
         self.name = name
+
+    @property
+    def type(self) -> np.dtype[Any]:
+        """NumPy's type of the items, which is first looked up when somebody asks for it: what only
+        hands a model on does without NumPy.
+        """
+        if isinstance(self._type, str):
+            import numpy as np
+
+            self._type = np.dtype(self._type)
+        return self._type
+
+    @property
+    def _type_name(self) -> str:
+        return self._type if isinstance(self._type, str) else self._type.name
 
     def to_dict(self) -> Json:
         """The tensor as JSON."""
         named = {} if self.name is None else {"name": self.name}
-        spec = {"dtype": self.type.name, "shape": self.shape}
+        spec = {"dtype": self._type_name, "shape": self.shape}
         return {**named, "type": "tensor", "tensor-spec": spec}
 
     @classmethod
     def from_json_dict(cls, **kwargs: Any) -> TensorSpec:
         """The tensor that this JSON describes."""
-        import numpy as np
-
         spec = kwargs.get("tensor-spec")
         if not isinstance(spec, dict) or not {"dtype", "shape"} <= spec.keys():
             raise InvalidRequest(
@@ -135,13 +158,17 @@ class TensorSpec:
                 f"'shape', but it is {spec!r}."
             )
         try:
-            dtype = np.dtype(spec["dtype"])
-            shape = [int(length) for length in spec["shape"]]
+            dtype = _dtype(spec["dtype"])
+            shape = tuple(int(length) for length in spec["shape"])
         except (TypeError, ValueError) as error:
             raise InvalidRequest(
                 f"The schema is malformed: tensor-spec {spec!r}: {error}"
             ) from None
-        return cls(dtype, shape, kwargs.get("name"))
+        if not isinstance(dtype, str):
+            return cls(dtype, shape, kwargs.get("name"))
+        made = cls.__new__(cls)
+        made._type, made.shape, made.name = dtype, shape, kwargs.get("name")
+        return made
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, TensorSpec) and self.to_dict() == other.to_dict()
@@ -151,7 +178,7 @@ class TensorSpec:
 
     def __repr__(self) -> str:
         named = "" if self.name is None else f"{self.name!r}: "
-        return f"{named}Tensor({self.type.name!r}, {self.shape!r})"
+        return f"{named}Tensor({self._type_name!r}, {self.shape!r})"
 
 
 class Schema:
@@ -392,6 +419,16 @@ def load_json_list(text: Any, what: str) -> list[Json]:
         raise InvalidRequest(f"The {what} is malformed: no JSON text ({error}).") from None
     if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
         raise InvalidRequest(f"The {what} is malformed: a list of objects is expected.")
+    return found
+
+
+def _dtype(text: Any) -> np.dtype[Any] | str:
+    """The type that a schema names; a name that NumPy has for it stays a text. Raises TypeError."""
+    if isinstance(text, str) and text in _TYPE_NAMES:
+        return text
+    import numpy as np
+
+    found: np.dtype[Any] = np.dtype(text)
     return found
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from headrace.models.sources import ModelSource, Version
 from headrace.serving.pool import Pool
 from headrace.serving.served_version import ServedVersion
 from headrace.serving.settings import ServingSettings
+from headrace.serving.spawning import Reserve
 from headrace.serving.worker.calls import Call
 from headrace.serving.worker_process import WorkerSpec
 
@@ -43,6 +43,8 @@ class VersionLoader:
     """Goes over the models' own configuration."""
     python: Path | None = None
     """The interpreter of an environment that was made already; it goes before `env_manager`."""
+    reserve: Reserve | None = None
+    """Where the first worker may be, started ahead."""
 
     async def load(self, name: str, source: ModelSource, version: Version) -> ServedVersion:
         """Workers that have loaded `version`, to be closed by the caller.
@@ -51,16 +53,15 @@ class VersionLoader:
         be loaded, with the reason.
         """
         folder = await asyncio.to_thread(source.fetch, version)
+        if self.reserve is not None:
+            self.reserve.prepare(folder)
         handed = await asyncio.to_thread(hand_over, folder, trust=self.trust)
         example = await asyncio.to_thread(_example, handed)
         python = await asyncio.to_thread(self._python, folder)
         chosen = self.settings
-        threads = chosen.threads
-        if threads is None and chosen.workers > 1:  # else each would take all cores
-            threads = max(1, (os.cpu_count() or 1) // chosen.workers)
-        engine = {"name": chosen.engine, "slots": chosen.slots, "threads": threads}
+        engine = {"name": chosen.engine, "slots": chosen.slots, "threads": chosen.threads_each}
         config = dict(self.config) if self.config else None
-        spec = WorkerSpec(python, handed, config, engine)
+        spec = WorkerSpec(python, handed, config, engine, reserve=self.reserve)
         pool = Pool(f"{name} (version {version.label})", spec, chosen)
         await pool.start()
         return ServedVersion(version, handed["model"], pool, folder, example)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from headrace.errors import InvalidRequest
@@ -37,6 +38,13 @@ class ServingSettings(ListenSettings):
     """What callers must send as `Authorization: Bearer …`; None asks nobody."""
     debug: bool = False
     """Send the traceback of a model's failure to the caller."""
+
+    @property
+    def threads_each(self) -> int | None:
+        """Threads of one worker: where there are several, they share the cores."""
+        if self.threads is None and self.workers > 1:  # else each would take all cores
+            return max(1, (os.cpu_count() or 1) // self.workers)
+        return self.threads
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -11,7 +11,6 @@ import asyncio
 import logging
 import os
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from headrace.serving.calls import ModelFailed
-from headrace.serving.worker import boot
+from headrace.serving.spawning import PROGRAM, Reserve, Spawned, spawn
 from headrace.serving.worker.answers import Answered, Failed
 from headrace.serving.worker.calls import Call
 from headrace.serving.worker.frames import FrameError, Unpacker, pack
@@ -31,16 +30,6 @@ log = logging.getLogger("headrace.serving")
 
 MAX_ANSWERS: Final = 1 << 30
 """Bytes that a worker may answer in one frame; see `worker.main.MAX_ANSWER`."""
-_NOT_PASSED: Final = frozenset(("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"))
-_THREADS: Final = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "RAYON_NUM_THREADS",
-)
-"""What libraries read the number of their threads from."""
 _LAST_WORDS: Final = 1.0
 """Seconds after its end that a worker's socket may be kept open by a process of another group."""
 
@@ -59,16 +48,16 @@ class WorkerSpec:
     """Which engine makes text, and how many places and threads it has."""
     variables: Mapping[str, str] | None = None
     """Environment variables, beside the server's own."""
-    program: tuple[str, ...] = (boot.__file__, "headrace.serving.worker.main")
+    program: tuple[str, ...] = PROGRAM
     """What the interpreter runs, before the number of the socket."""
+    reserve: Reserve | None = None
+    """Where a worker may be that was started ahead."""
 
-    def environment(self) -> dict[str, str]:
-        """All environment variables of the process."""
-        found = {name: value for name, value in os.environ.items() if name not in _NOT_PASSED}
+    def spawned(self) -> Spawned:
+        """The process of a worker, to be given the model. Raises OSError."""
         threads = (self.engine or {}).get("threads")
-        if threads:
-            found.update(dict.fromkeys(_THREADS, str(threads)))
-        return {**found, **(self.variables or {})}
+        ahead = self.reserve.take(self.python, threads) if self.reserve is not None else None
+        return ahead or spawn(self.python, threads, self.variables, self.program)
 
 
 @dataclass(frozen=True)
@@ -165,21 +154,10 @@ class WorkerProcess(asyncio.Protocol):
         """Start the process and load the model. Raises WorkerLost, with the reason."""
         loop = asyncio.get_running_loop()
         self._loaded = loop.create_future()
-        ours, theirs = socket.socketpair()
-        with theirs:
-            # -I: nothing but the interpreter's own packages, not even the working folder.
-            words = [str(self._spec.python), "-I", *self._spec.program]
-            try:
-                self._process = subprocess.Popen(  # noqa: ASYNC220, S603 - a few ms; no shell
-                    [*words, str(theirs.fileno())],
-                    stdin=subprocess.DEVNULL,
-                    env=self._spec.environment(),
-                    pass_fds=(theirs.fileno(),),
-                    process_group=0,
-                )
-            except OSError as error:
-                ours.close()
-                raise WorkerLost(Loss(f"it could not be started: {error}")) from None
+        try:
+            self._process, ours = self._spec.spawned()
+        except OSError as error:
+            raise WorkerLost(Loss(f"it could not be started: {error}")) from None
         self._ended = loop.create_future()
         name = f"worker-{self._process.pid}"
         threading.Thread(target=self._await_end, args=(loop,), name=name, daemon=True).start()

@@ -23,6 +23,7 @@ from headrace.serving.worker.answers import Answered, Failed
 from headrace.serving.worker.calls import Call
 from headrace.serving.worker.frames import Unpacker, pack
 from headrace.serving.worker.generating import Generator, generator_for
+from headrace.serving.worker.preparing import import_libraries
 from headrace.serving.worker.said_once import SaidOnce
 from headrace.serving.worker.scoring import Scorer
 
@@ -92,6 +93,8 @@ class Worker:
             self._generator.cancel(head["key"])
         elif op == "load":
             self._load(head)
+        elif op == "prepare":
+            import_libraries(head["flavors"])
 
     def _load(self, head: dict[str, Any]) -> None:
         began = time.monotonic()
