@@ -255,6 +255,17 @@ def test_a_huge_body_is_refused_at_once(server: ServingProcess, other_stream: No
     assert told["error"]["type"] == "invalid_request_error"
 
 
+def test_what_grows_on_its_way_to_the_worker_reaches_it_or_is_refused(
+    server: ServingProcess,
+) -> None:
+    def said(letters: int) -> HttpAnswer:
+        text = b'{"messages": [{"role": "user", "content": "say %b"}]}'
+        return server.ask(text % ("é" * letters).encode(), path=CHAT)
+
+    assert said(7 << 20).status == 200
+    refused(said(12 << 20), "16777216", 413)
+
+
 def test_a_long_prompt_is_the_models_own_matter(server: ServingProcess) -> None:
     """Where it is not known how much the model takes: ten million characters go through."""
     words = "a" * 10_000_000

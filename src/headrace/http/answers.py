@@ -110,7 +110,10 @@ def shown(path: str) -> str:
 
 
 def _bounded(message: str) -> str:
-    """A message that names an endless value says how it begins, and what was expected instead."""
+    """A message that names an endless value says how it begins, and what was expected instead;
+    half characters, which no answer can have, are question marks.
+    """
+    message = message.encode(errors="replace").decode()
     if len(message) <= MAX_MESSAGE:
         return message
     half = MAX_MESSAGE // 2 - 3

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias, TypeVar
 
-from headrace.errors import InvalidRequest
+from headrace.errors import InvalidRequest, PayloadTooLarge
 from headrace.models.flavors.openai_requests import CHAT, COMPLETIONS, EMBEDDINGS
 from headrace.protocol.codec import encode
 from headrace.serving.openai_answers import numbered, whole_answer
@@ -34,6 +34,10 @@ _PATHS: Final = {
 Asked = TypeVar("Asked")
 _LARGE: Final = 1 << 18
 """Bytes of a body that is read beside the event loop."""
+_LARGEST: Final = 16 << 20
+"""Bytes of a body that is read at all: whatever is in it, what the worker is told of it stays within
+`frames.MAX_HEAD` (1e15 takes 18 bytes there).
+"""
 
 
 class OpenAI:
@@ -193,8 +197,12 @@ async def _read(
     body: bytes, read: Callable[[dict[str, Any]], Asked]
 ) -> tuple[dict[str, Any], Asked]:
     """The object in a body, and what `read` makes of it. Large ones are read beside the event
-    loop, so that streams go on.
+    loop, so that streams go on. Raises PayloadTooLarge.
     """
+    if len(body) > _LARGEST:
+        raise PayloadTooLarge(
+            f"The body has {len(body)} bytes; at most {_LARGEST} are taken for a language model."
+        )
 
     def both() -> tuple[dict[str, Any], Asked]:
         document = document_of(body)
