@@ -7,17 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from headrace.errors import InvalidRequest
 from headrace.models.flavors.openai_answers import (
     Completion,
     FinishReason,
     Generated,
-    cut_at_stop,
     embeddings_answer,
-    streamed,
 )
 from headrace.models.flavors.openai_engine import Engine, answers, chat_pieces
 from headrace.models.flavors.openai_requests import (
@@ -31,6 +27,7 @@ from headrace.models.flavors.openai_requests import (
     texts_of,
 )
 from headrace.models.flavors.openai_signatures import check_no_other_signature, signature_of_task
+from headrace.models.flavors.stop_texts import cut_at_stop
 from headrace.models.schema import ColSpec, Schema
 from headrace.models.signature import ModelSignature
 
@@ -175,28 +172,6 @@ def test_embeddings_keep_their_order() -> None:
     answer = embeddings_answer([[1, 2], [3, 4]], 7)
     assert [each["embedding"] for each in answer["data"]] == [[1.0, 2.0], [3.0, 4.0]]
     assert answer["usage"] == {"prompt_tokens": 7, "total_tokens": 7}
-
-
-@given(st.text("abc"), st.lists(st.text("abc", min_size=1), max_size=3))
-def test_nothing_of_a_stop_text_is_left(text: str, stop: list[str]) -> None:
-    cut, is_stopped = cut_at_stop(text, stop)
-    assert text.startswith(cut)
-    assert not any(each in cut for each in stop)
-    assert is_stopped == any(each in text for each in stop)
-
-
-@given(st.text("ab", max_size=12), st.lists(st.text("ab", min_size=1, max_size=4), max_size=3))
-def test_what_is_streamed_has_no_stop_text_in_it(text: str, stop: list[str]) -> None:
-    said = "".join(streamed(text, stop))
-    assert text.startswith(said)
-    assert not any(each in said for each in stop)
-    if not any(each in text for each in stop):
-        assert said == text
-
-
-@given(st.text("ab", max_size=12), st.text("ab", min_size=1, max_size=4))
-def test_what_is_streamed_is_what_is_answered(text: str, stop: str) -> None:
-    assert "".join(streamed(text, [stop])) == cut_at_stop(text, [stop])[0]
 
 
 def test_the_signature_of_a_task_is_fixed() -> None:

@@ -16,8 +16,6 @@ from headrace.models.flavors.openai_answers import (
     Completion,
     FinishReason,
     Generated,
-    cut_at_stop,
-    streamed,
 )
 from headrace.models.flavors.openai_engine import Engine, answers
 from headrace.models.flavors.openai_requests import (
@@ -28,6 +26,7 @@ from headrace.models.flavors.openai_requests import (
     rows_of,
     sampling_of,
 )
+from headrace.models.flavors.stop_texts import StopCutter, streamed
 
 _SEARCH: Final[tuple[str, ...]] = (
     *("do_sample", "temperature", "top_p", "top_k", "repetition_penalty", "min_length"),
@@ -141,15 +140,15 @@ class GenAIModel(Engine):
     def _completion(
         self, tokens: Any, search: Mapping[str, Any], stop: tuple[str, ...], sampling: Sampling
     ) -> Completion:
-        text, count, reason = "", 0, "length"
+        text, count, cutter = "", 0, StopCutter(stop)
+        reason: FinishReason = "length"
         for token, piece in self._tokens(tokens, search, sampling):
             count += 1
-            text += piece
-            whole, is_stopped = cut_at_stop(text, stop)
-            if is_stopped or token in self._ends:
-                text, reason = whole, "stop"
+            text += cutter.add(piece)
+            if cutter.is_stopped or token in self._ends:
+                reason = "stop"
                 break
-        return Completion(text.lstrip(), count, "stop" if reason == "stop" else "length")
+        return Completion((text + cutter.rest()).lstrip(), count, reason)
 
     def _tokens(
         self, tokens: Any, search: Mapping[str, Any], sampling: Sampling

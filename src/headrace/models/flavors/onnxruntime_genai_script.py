@@ -17,6 +17,7 @@ ARTIFACT: Final = "model"
 _SOURCES: Final = (
     "openai_requests.py",
     "openai_answers.py",
+    "stop_texts.py",
     "openai_engine.py",
     "onnxruntime_genai_engine.py",
 )

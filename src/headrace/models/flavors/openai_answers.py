@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -88,46 +88,6 @@ class ChatChunks:
     def _chunk(self, delta: dict[str, Any], finish_reason: str | None) -> dict[str, Any]:
         choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
         return {**self._same, "choices": [choice]}
-
-
-def cut_at_stop(text: str, stop: Sequence[str]) -> tuple[str, bool]:
-    """The text before the first of the stop texts in it, and whether there was one."""
-    places = [place for place in (text.find(each) for each in stop) if place >= 0]
-    return (text[: min(places)], True) if places else (text, False)
-
-
-def held_back(text: str, stop: Sequence[str]) -> int:
-    """How many characters at the end of `text` may be the beginning of a stop text.
-
-    They can't be streamed before more is known.
-    """
-    longest = 0
-    for each in stop:
-        for length in range(min(len(each) - 1, len(text)), longest, -1):
-            if text.endswith(each[:length]):
-                longest = length
-                break
-    return longest
-
-
-def streamed(pieces: Iterable[str], stop: Sequence[str]) -> Generator[str, None, bool]:
-    """Pieces of a text, up to the first stop text; whether there was one is returned at the end.
-
-    What may be the beginning of a stop text is kept back until more is known.
-    """
-    text, said = "", 0
-    for piece in pieces:
-        text += piece
-        whole, is_stopped = cut_at_stop(text, stop)
-        end = len(whole) if is_stopped else len(text) - held_back(text, stop)
-        if end > said:
-            yield text[said:end]
-            said = end
-        if is_stopped:
-            return True
-    if len(text) > said:
-        yield text[said:]
-    return False
 
 
 def _answer(

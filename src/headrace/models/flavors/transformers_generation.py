@@ -13,11 +13,10 @@ from headrace.models.flavors.openai_answers import (
     Completion,
     FinishReason,
     Generated,
-    cut_at_stop,
-    streamed,
 )
 from headrace.models.flavors.openai_engine import Engine
 from headrace.models.flavors.openai_requests import Sampling
+from headrace.models.flavors.stop_texts import cut_at_stop, streamed
 
 _RUN_CODE: Final = ("custom_generate", "trust_remote_code")
 _NOT_FOR_ANSWERS: Final = (

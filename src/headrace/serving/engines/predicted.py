@@ -9,6 +9,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from headrace.errors import HeadraceError, InvalidRequest
+from headrace.models.flavors.stop_texts import StopCutter
 from headrace.serving.engines.base import (
     Event,
     Finished,
@@ -18,7 +19,6 @@ from headrace.serving.engines.base import (
     Refused,
     Started,
 )
-from headrace.serving.engines.stops import StopCutter
 
 if TYPE_CHECKING:
     from headrace.models.pyfunc import PyFuncModel

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from headrace.models.flavors.stop_texts import StopCutter
 from headrace.serving.engines.base import Event, Finished, Piece, TokenLogprob
 from headrace.serving.engines.decoder import Decoder
 from headrace.serving.engines.sampling import Chooser, log_probabilities
-from headrace.serving.engines.stops import StopCutter
 
 if TYPE_CHECKING:
     import numpy as np

@@ -3,8 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.models.flavors.openai_answers import cut_at_stop, streamed
-from headrace.serving.engines.stops import StopCutter
+from headrace.models.flavors.stop_texts import StopCutter, cut_at_stop, streamed
 
 PIECES = st.lists(st.text("ab\n", max_size=4), max_size=12)
 STOPS = st.lists(st.text("ab\n", min_size=1, max_size=4), max_size=3)
@@ -49,13 +48,6 @@ def test_nothing_said_has_to_be_taken_back(pieces: list[str], stops: list[str], 
     assert not any(stop in said for stop in stops)
 
 
-@given(PIECES, STOPS)
-def test_it_says_what_the_generator_of_streams_says(pieces: list[str], stops: list[str]) -> None:
-    said, is_stopped = said_of(pieces, stops)
-    assert list(filter(None, said)) == list(streamed(pieces, stops))
-    assert is_stopped is cut_at_stop("".join(pieces), stops)[1]
-
-
 def test_a_text_is_said_at_once_where_no_stop_can_begin() -> None:
     cutter = StopCutter(["stop!"])
     assert cutter.add("go on, s") == "go on, "
@@ -75,3 +67,25 @@ def test_what_was_kept_back_is_said_at_the_end() -> None:
     assert cutter.add("p sto") == "p "
     assert cutter.rest() == "sto"
     assert cutter.rest() == ""
+
+
+@given(st.text("abc"), st.lists(st.text("abc", min_size=1), max_size=3))
+def test_nothing_of_a_stop_text_is_left(text: str, stop: list[str]) -> None:
+    cut, is_stopped = cut_at_stop(text, stop)
+    assert text.startswith(cut)
+    assert not any(each in cut for each in stop)
+    assert is_stopped == any(each in text for each in stop)
+
+
+@given(st.text("ab", max_size=12), st.lists(st.text("ab", min_size=1, max_size=4), max_size=3))
+def test_what_is_streamed_has_no_stop_text_in_it(text: str, stop: list[str]) -> None:
+    said = "".join(streamed(text, stop))
+    assert text.startswith(said)
+    assert not any(each in said for each in stop)
+    if not any(each in text for each in stop):
+        assert said == text
+
+
+@given(st.text("ab", max_size=12), st.text("ab", min_size=1, max_size=4))
+def test_what_is_streamed_is_what_is_answered(text: str, stop: str) -> None:
+    assert "".join(streamed(text, [stop])) == cut_at_stop(text, [stop])[0]
