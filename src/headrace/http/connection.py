@@ -8,12 +8,15 @@ everything else.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from headrace.http.answers import ErrorBody
 from headrace.protocol.codec import encode
+
+_UNREAD: Final = 1 << 16
+"""Bytes of an answer that wait to be sent, beyond which somebody looks after them."""
 
 
 def connection_class(max_head_bytes: int) -> type[asyncio.Protocol]:
@@ -93,6 +96,32 @@ class Connection(HttpToolsProtocol):
 
     def _await_more(self, cycle: Any) -> None:
         """A request is under way, and more of it may come."""
+
+    def on_response_complete(self) -> None:
+        """An answer is written, though perhaps not read."""
+        super().on_response_complete()
+        if self.transport.get_write_buffer_size() > _UNREAD:
+            self._wait_for_reader()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Nothing more was asked for long."""
+        super().timeout_keep_alive_handler()
+        if self.transport.get_write_buffer_size():
+            self._wait_for_reader()
+
+    def _wait_for_reader(self) -> None:
+        unread = self.transport.get_write_buffer_size()
+        self.loop.call_later(self.timeout_keep_alive, self._end_unread, unread)
+
+    def _end_unread(self, before: int) -> None:
+        """Forget an answer of which nothing was read since there were `before` bytes left of it:
+        to close the connection would wait for its reader for ever.
+        """
+        unread = self.transport.get_write_buffer_size()
+        if unread and unread == before:
+            self.transport.abort()
+        elif unread:
+            self._wait_for_reader()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, and hang up."""

@@ -35,8 +35,8 @@ Asked = TypeVar("Asked")
 _LARGE: Final = 1 << 18
 """Bytes of a body that is read beside the event loop."""
 _LARGEST: Final = 16 << 20
-"""Bytes of a body that is read at all: whatever is in it, what the worker is told of it stays within
-`frames.MAX_HEAD` (1e15 takes 18 bytes there).
+"""Bytes of a body that is read at all: whatever is in it, what the worker is told of it stays
+within `frames.MAX_HEAD` (1e15 takes 18 bytes there).
 """
 
 
