@@ -21,6 +21,8 @@ from headrace.serving.worker.answers import Answered
 from headrace.serving.worker.calls import Call
 
 _MOST_UNDER_WAY: Final = 256
+_MOST_BYTES: Final = 256 << 20
+"""Bytes of requests and answers that are kept for copies under way."""
 
 
 @dataclass
@@ -44,23 +46,31 @@ class Shadow:
         self.counts = ShadowCounts()
         self._recorder = recorder
         self._under_way: set[asyncio.Task[None]] = set()
+        self._bytes = 0
 
     def predict(self, call: Call, answered: Answered) -> None:
         """Predict for a copy of a call that `answered` was the answer to."""
-        self._run(self._predict, call, answered)
+        self._run(len(call.body) + len(answered.body), self._predict, call, answered)
 
     def generate(self, head: dict[str, Any]) -> None:
         """Make text for a copy of a request."""
-        self._run(self._generate, head)
+        self._run(0, self._generate, head)
 
-    def _run(self, work: Any, *arguments: Any) -> None:
-        if len(self._under_way) >= _MOST_UNDER_WAY:
+    def _run(self, size: int, work: Any, *arguments: Any) -> None:
+        """Do the work, which keeps so many bytes, unless that would be too much at once."""
+        if len(self._under_way) >= _MOST_UNDER_WAY or self._bytes + size > _MOST_BYTES:
             self.counts.dropped += 1
             return
         job: Coroutine[Any, Any, None] = work(*arguments)
         task = asyncio.get_running_loop().create_task(job)
         self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        self._bytes += size
+
+        def end(task: asyncio.Task[None]) -> None:
+            self._under_way.discard(task)
+            self._bytes -= size
+
+        task.add_done_callback(end)
 
     async def _predict(self, call: Call, answered: Answered) -> None:
         recording = self._recording()
