@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -11,7 +11,6 @@ import pytest
 from headrace.errors import InvalidRequest
 from headrace.models.flavors.openai_answers import (
     Completion,
-    FinishReason,
     Generated,
     embeddings_answer,
 )
@@ -50,9 +49,9 @@ class Echo(Engine):
 
     def stream(
         self, prompt: str, sampling: Sampling, *, is_chat: bool
-    ) -> Iterator[str | FinishReason]:
+    ) -> Generator[str | Completion, None, None]:
         yield from prompt.split()
-        yield "stop"
+        yield Completion(prompt, len(prompt.split()), "stop")
 
 
 HELLO = {"messages": [{"role": "user", "content": "one two three"}]}

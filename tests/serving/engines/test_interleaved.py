@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from headrace.errors import InvalidRequest
-from headrace.models.flavors.openai_answers import Completion, FinishReason, Generated
+from headrace.models.flavors.openai_answers import Completion, Generated
 from headrace.models.flavors.openai_engine import Engine
 from headrace.models.flavors.openai_requests import Sampling
 from headrace.serving.engines.base import Finished, Generation, GenerationEngine, Piece
@@ -44,12 +44,12 @@ class OneAtATime(Engine):
 
     def stream(
         self, prompt: str, sampling: Sampling, *, is_chat: bool
-    ) -> Iterator[str | FinishReason]:
+    ) -> Generator[str | Completion, None, None]:
         if not self.streams:
             raise InvalidRequest("Not piece by piece.")
         return self._pieces(prompt, sampling)
 
-    def _pieces(self, prompt: str, sampling: Sampling) -> Iterator[str | FinishReason]:
+    def _pieces(self, prompt: str, sampling: Sampling) -> Generator[str | Completion, None, None]:
         if "%" in prompt:
             raise ZeroDivisionError("at this prompt\nand more")
         engine = ContinuousLoop(MadeDecoder())
@@ -61,7 +61,7 @@ class OneAtATime(Engine):
                     if isinstance(event, Piece):
                         yield event.text
                     elif isinstance(event, Finished):
-                        yield event.reason
+                        yield Completion("", event.tokens, event.reason)
         finally:
             self.open -= 1
 

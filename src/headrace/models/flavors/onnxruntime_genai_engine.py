@@ -7,7 +7,7 @@ which MLflow loads it (`onnxruntime_genai_script`); so they use nothing else of 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ from headrace.models.flavors.openai_requests import (
     rows_of,
     sampling_of,
 )
-from headrace.models.flavors.stop_texts import StopCutter, streamed
+from headrace.models.flavors.stop_texts import StopCutter
 
 _SEARCH: Final[tuple[str, ...]] = (
     *("do_sample", "temperature", "top_p", "top_k", "repetition_penalty", "min_length"),
@@ -112,43 +112,37 @@ class GenAIModel(Engine):
         for index in range(wanted.n if is_random else 1):
             if seed is not None:
                 search["random_seed"] = seed + index
-            made.append(self._completion(tokens, search, stop, wanted))
+            pieces = self._pieces(tokens, search, stop, wanted)
+            made += [each for each in pieces if isinstance(each, Completion)]
         return Generated(len(tokens), tuple(made * (wanted.n if len(made) < wanted.n else 1)))
 
     def stream(
         self, prompt: str, sampling: Sampling, *, is_chat: bool = False
-    ) -> Iterator[str | FinishReason]:
+    ) -> Generator[str | Completion, None, None]:
         """See Engine."""
         tokens = self._encode(prompt, is_chat)
         search, stop, seed = self._search(sampling, len(tokens))
         if seed is not None:
             search["random_seed"] = seed
-        reason: FinishReason = "length"
+        yield from self._pieces(tokens, search, stop, sampling)
 
-        def pieces() -> Iterator[str]:
-            nonlocal reason
-            for token, piece in self._tokens(tokens, search, sampling):
-                if token in self._ends:
-                    reason = "stop"
-                    return
-                yield piece
-
-        if (yield from streamed(pieces(), stop)):
-            reason = "stop"
-        yield reason
-
-    def _completion(
+    def _pieces(
         self, tokens: Any, search: Mapping[str, Any], stop: tuple[str, ...], sampling: Sampling
-    ) -> Completion:
+    ) -> Generator[str | Completion, None, None]:
         text, count, cutter = "", 0, StopCutter(stop)
         reason: FinishReason = "length"
         for token, piece in self._tokens(tokens, search, sampling):
             count += 1
-            text += cutter.add(piece)
+            if said := cutter.add(piece):
+                text += said
+                yield said
             if cutter.is_stopped or token in self._ends:
                 reason = "stop"
                 break
-        return Completion((text + cutter.rest()).lstrip(), count, reason)
+        if rest := cutter.rest():
+            text += rest
+            yield rest
+        yield Completion(text.lstrip(), count, reason)
 
     def _tokens(
         self, tokens: Any, search: Mapping[str, Any], sampling: Sampling

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
 from headrace.errors import InvalidRequest
 from headrace.models.flavors.openai_answers import (
     ChatChunks,
-    FinishReason,
+    Completion,
     Generated,
     chat_answer,
     completion_answer,
@@ -45,10 +45,8 @@ class Engine(ABC):
 
     def stream(
         self, prompt: str, sampling: Sampling, *, is_chat: bool
-    ) -> Iterator[str | FinishReason]:
-        """One text piece by piece; the last of them is the reason why it ended. InvalidRequest
-        for an engine that can't.
-        """
+    ) -> Generator[str | Completion, None, None]:
+        """One text piece by piece, and at last the whole. InvalidRequest where that can't be."""
         raise InvalidRequest("This model does not answer piece by piece; call 'predict'.")
 
 
@@ -80,16 +78,15 @@ def chat_pieces(
 
 def _chunks(engine: Engine, prompt: str, sampling: Sampling) -> Iterator[dict[str, Any]]:
     chunks = ChatChunks(engine.model_name)
-    last: str | None = None
     is_first = True
     for piece in engine.stream(prompt, sampling, is_chat=True):
-        if last is not None:
-            yield chunks.piece(last, is_first=is_first)
-            is_first = False
-        last = piece
-    if is_first:
-        yield chunks.piece("", is_first=True)
-    yield chunks.last("length" if last == "length" else "stop")
+        if isinstance(piece, str):
+            yield chunks.piece(piece, is_first=is_first)
+        else:
+            if is_first:
+                yield chunks.piece("", is_first=True)
+            yield chunks.last(piece.finish_reason)
+        is_first = False
 
 
 def _answered(engine: Engine, task: str, request: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 from headrace.errors import InvalidRequest
 from headrace.models.flavors.openai_answers import (
     Completion,
-    FinishReason,
     Generated,
 )
 from headrace.models.flavors.openai_engine import Engine
@@ -85,7 +85,7 @@ class PipelineEngine(Engine):
 
     def stream(
         self, prompt: str, sampling: Sampling, *, is_chat: bool
-    ) -> Iterator[str | FinishReason]:
+    ) -> Generator[str | Completion, None, None]:
         """See Engine. A thread of its own generates; it ends when nobody asks for more."""
         from transformers import TextIteratorStreamer
 
@@ -99,7 +99,8 @@ class PipelineEngine(Engine):
                 is_stopped = yield from streamed(pieces, sampling.stop)
             finally:
                 is_over.set()
-            yield "stop" if is_stopped else work.result().completions[0].finish_reason
+            made = work.result().completions[0]
+            yield replace(made, finish_reason="stop") if is_stopped else made
 
     def _generated(
         self, prompt: str, sampling: Sampling, is_chat: bool, more: Mapping[str, Any]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 from headrace.errors import InvalidRequest
-from headrace.models.flavors.openai_answers import FinishReason
+from headrace.models.flavors.openai_answers import Completion
 from headrace.models.flavors.openai_engine import Engine
 from headrace.models.flavors.openai_requests import Sampling
 from headrace.serving.engines.base import (
@@ -77,9 +77,7 @@ class Interleaved(GenerationEngine):
         self._active = [each for each in self._active if each.key != key]
 
     def step(self) -> list[Event]:
-        """See GenerationEngine. The counts of tokens are those of the text that was made, and of
-        the one that ended it.
-        """
+        """See GenerationEngine."""
         events: list[Event] = []
         new, self._new = self._new, []
         for generation in new:
@@ -155,53 +153,26 @@ class Interleaved(GenerationEngine):
 
     def _told(self, turn: _Turn) -> Generator[Event, None, None]:
         """What happens to a choice, piece by piece."""
-        text = ""
-        reason: FinishReason = "stop"
-        tokens: int | None = None
-        with closing(_Pieces(self._engine, turn)) as pieces:
+        has_begun, whole = False, Completion("", 0, "stop")
+        with closing(self._pieces(turn)) as pieces:
             for piece in pieces:
-                said = piece if text else piece.lstrip()
-                text += said
-                if said:
+                if isinstance(piece, Completion):
+                    whole = piece
+                elif said := piece if has_begun else piece.lstrip():
+                    has_begun = True
                     yield Piece(turn.key, turn.index, said)
-            reason, tokens = pieces.reason, pieces.tokens
-        if tokens is None and reason == "length":
-            tokens = turn.sampling.max_tokens
-        if tokens is None:
-            tokens = self._count(text, True) + (reason == "stop")
-        yield Finished(turn.key, turn.index, reason, tokens)
+        yield Finished(turn.key, turn.index, whole.finish_reason, whole.tokens)
 
-
-class _Pieces:
-    """An answer's pieces; then why it ended, and how many tokens it has, where that is known."""
-
-    def __init__(self, engine: Engine, turn: _Turn) -> None:
-        self.reason: FinishReason = "stop"
-        self.tokens: int | None = None
-        self._engine = engine
-        self._turn = turn
-        self._stream: Iterator[str] | None = None
-
-    def __iter__(self) -> Iterator[str]:
-        turn = self._turn
+    def _pieces(self, turn: _Turn) -> Generator[str | Completion, None, None]:
+        """What the engine makes, at once where it does not go piece by piece."""
         try:
             stream = self._engine.stream(turn.prompt, turn.sampling, is_chat=turn.is_chat)
-            last = next(iter(stream), None)
+            first = next(stream)
         except InvalidRequest:  # it may still answer as a whole
             made = self._engine.generate(turn.prompt, turn.sampling, is_chat=turn.is_chat)
-            completion = made.completions[0]
-            self.reason, self.tokens = completion.finish_reason, completion.tokens
-            yield completion.text
+            yield made.completions[0].text
+            yield made.completions[0]
             return
-        self._stream = stream
-        for piece in stream:
-            if last is not None:
-                yield last
-            last = piece
-        self.reason = "length" if last == "length" else "stop"
-
-    def close(self) -> None:
-        """Nobody waits for the rest."""
-        close = getattr(self._stream, "close", None)
-        if close is not None:
-            close()
+        with closing(stream):
+            yield first
+            yield from stream
