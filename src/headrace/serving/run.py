@@ -17,6 +17,7 @@ from headrace.http.listening import (
     OnStarted,
     Server,
     address_of,
+    bounded_http,
     configure_logging,
     listen,
     uvicorn_config,
@@ -78,6 +79,7 @@ async def _serve(
     recorder: Recorder | None,
 ) -> None:
     settings = loader.settings
+    connections = bounded_http(settings)  # before the models: while they load, there is time
     rollouts: list[Rollout] = []
     models: dict[str, ServedModel] = {}
     server: Server | None = None
@@ -93,7 +95,8 @@ async def _serve(
         app = create_app(ServedModels(models), settings, rollouts)
         address = address_of(listener, settings)
         server = Server(
-            uvicorn_config(app, settings), lambda: on_started(address) if on_started else None
+            uvicorn_config(app, settings, connections),
+            lambda: on_started(address) if on_started else None,
         )
         moving = [each for each in rollouts if each.source.can_move]
         pause = partial(asyncio.sleep, settings.poll_interval)

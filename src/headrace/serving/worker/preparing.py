@@ -19,7 +19,7 @@ LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {
     "pytorch": ("torch",),
     "sentence_transformers": ("torch", "transformers"),
     "sklearn": ("pandas", "sklearn.pipeline", "sklearn.linear_model"),
-    "statsmodels": ("pandas", "statsmodels.api"),
+    "statsmodels": ("pandas", "statsmodels.base.model"),
     "transformers": ("torch", "transformers"),
     "xgboost": ("pandas", "xgboost"),
 }
