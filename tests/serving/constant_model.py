@@ -1,11 +1,13 @@
 """A model that always says the same.
 
-Its configuration says what, and which file, once it is there, breaks or kills it.
+Its configuration says what, and which file, once it is there, breaks or kills it, or keeps it from
+being loaded.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 import headrace.pyfunc as pyfunc  # noqa: PLR0402 - mypy: the facade finds it at run time
@@ -18,6 +20,8 @@ class Constant(pyfunc.PythonModel):
     def load_context(self, context: Any) -> None:
         """Take the configuration."""
         self._config = context.model_config
+        while os.path.exists(self._config.get("stalls_with", "")):
+            time.sleep(0.05)
 
     def predict(self, context: Any, model_input: Any, params: Any = None) -> list[Any]:
         """The constant for each row."""

@@ -142,6 +142,28 @@ def test_a_version_that_fails_its_check_is_refused_and_reported(
     assert state_of(server, "churn@prod")["refused"] is None
 
 
+def test_a_version_that_stalls_is_given_up_when_another_one_is_wanted(
+    registry: headrace.MlflowClient,
+    register: Register,
+    serving_process: ServingLauncher,
+    tmp_path: Path,
+) -> None:
+    registry.set_registered_model_alias("churn", "prod", register("one"))
+    server = serving_process("models:/churn@prod", poll_interval=0.1)
+    number = register("two", stalls_with=str(tmp_path / "fault"))
+    (tmp_path / "fault").touch()
+    registry.set_registered_model_alias("churn", "prod", number)
+    wait_until(lambda: state_of(server, "churn@prod")["loading"] is not None, "never loaded")
+    assert said(server) == "one"
+    registry.set_registered_model_alias("churn", "prod", register("three"))
+    wait_until(lambda: said(server) == "three", "a version that stalls is waited for")
+    wait_until(lambda: len(workers_of(server)) == 1, "the worker that stalls stays")
+    registry.set_registered_model_alias("churn", "prod", number)
+    wait_until(lambda: state_of(server, "churn@prod")["loading"] is not None, "never tried again")
+    (tmp_path / "fault").unlink()
+    wait_until(lambda: said(server) == "two", "a version that stalled is never served")
+
+
 def test_an_alias_that_is_gone_leaves_the_version_that_answers(
     registry: headrace.MlflowClient, register: Register, serving_process: ServingLauncher
 ) -> None:

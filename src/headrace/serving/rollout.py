@@ -51,27 +51,43 @@ class Rollout:
         """The version that is being made ready."""
         self._loader = loader
         self._draining: set[asyncio.Task[None]] = set()
+        self._moving: asyncio.Task[None] | None = None
         self._is_unsure = False
 
     async def follow(self, pause: Callable[[], Awaitable[None]]) -> None:
         """Look again after each `pause`, for ever."""
-        while True:
-            await pause()
-            await self.look()
+        try:
+            while True:
+                await pause()
+                await self._look()
+        finally:
+            await self._stop_moving()
 
-    async def look(self) -> None:
-        """See which version is wanted now, and serve it if it is another one. Never raises for
-        what a version or the registry does.
+    async def _look(self) -> None:
+        """See which version is wanted now, and begin to serve it if it is another one. Never
+        raises for what a version or the registry does.
         """
         wanted = await self._wanted()
-        if wanted is None or (self.refusal and self.refusal.version == wanted):
+        if wanted is None or wanted == self.loading:
             return
+        if self.refusal and self.refusal.version == wanted:
+            return
+        await self._stop_moving()  # what was wanted before may take for ever to load
         self.refusal = None
         if wanted != self.model.current.version:
-            await self._move_to(wanted)
+            self.loading = wanted
+            self._moving = asyncio.create_task(self._move_to(wanted))
+
+    async def _stop_moving(self) -> None:
+        """Give up a version that is being made ready."""
+        if self._moving is not None:
+            self._moving.cancel()
+            await asyncio.gather(self._moving, return_exceptions=True)
+            self._moving = self.loading = None
 
     async def close(self) -> None:
-        """Let go of versions that still finish what they have begun."""
+        """Let go of versions that are being made ready or still finish what they have begun."""
+        await self._stop_moving()
         for task in self._draining:
             task.cancel()
         await asyncio.gather(*self._draining, return_exceptions=True)
@@ -95,7 +111,6 @@ class Rollout:
     async def _move_to(self, wanted: Version) -> None:
         before = self.model.current
         log.info("%s is now %s; loading it", self.source.uri, wanted.uri)
-        self.loading = wanted
         try:
             loaded = await self._loader.load(self.model.name, self.source, wanted)
             try:
@@ -106,7 +121,7 @@ class Rollout:
         except Unavailable as error:  # the registry's trouble, not the version's: try it again
             log.warning("%s cannot be fetched now: %s", wanted.uri, error.message)
             return
-        except (HeadraceError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever a version does, the old one goes on
             self.refusal = Refusal(wanted, str(error))
             log.error("%s is refused, %s goes on: %s", wanted.uri, before.version.uri, error)
             return
