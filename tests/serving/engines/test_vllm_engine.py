@@ -154,8 +154,8 @@ def test_all_may_leave(engine: VllmEngine) -> None:
 @pytest.mark.parametrize(
     ("generation", "said"),
     [
-        (Generation(1, Sampling(), prompt=[]), "0 tokens"),
-        (Generation(1, Sampling(), prompt=[7] * 20), "fewer than the 20"),
+        (Generation(1, Sampling(), prompt=[]), "prompt is empty"),
+        (Generation(1, Sampling(), prompt=[7] * 20), "takes 20 with the answer"),
         (Generation(1, Sampling(), prompt=[-1]), "-1"),
         (Generation(1, Sampling(), prompt=[500]), "500"),
         (Generation(1, Sampling(), messages=[{"role": "user", "content": "a"}]), "chat template"),

@@ -8,7 +8,7 @@ What an engine needs beside Python is the model's own packages.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from headrace.models.flavors.openai_requests import Sampling
@@ -59,7 +59,7 @@ class Piece:
     key: int
     index: int
     text: str
-    logprobs: tuple[TokenLogprob, ...] = field(default=())
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from headrace.serving.engines.base import (
     Refused,
     Started,
 )
+from headrace.serving.engines.prompts import check_length
 from headrace.serving.engines.refusals import refusal
 
 
@@ -115,27 +116,11 @@ class Interleaved(GenerationEngine):
         else:
             raise InvalidRequest("This model's engine takes prompts of text, not of tokens.")
         tokens = self._count(prompt, is_chat) if prompt else 0
-        if not tokens:
-            raise InvalidRequest("The prompt is empty; expected at least one token.")
-        if self.context_length is not None and tokens >= self.context_length:
-            raise InvalidRequest(
-                f"The prompt has {tokens} tokens; this model takes {self.context_length} with "
-                "the answer. Shorten it."
-            )
+        check_length(tokens, self.context_length)
+        seeds = [None if sampling.seed is None else sampling.seed + n for n in range(sampling.n)]
         return [
-            _Turn(
-                generation.key,
-                index,
-                prompt,
-                tokens,
-                is_chat,
-                replace(
-                    sampling,
-                    n=1,
-                    seed=None if sampling.seed is None else sampling.seed + index,
-                ),
-            )
-            for index in range(sampling.n)
+            _Turn(generation.key, index, prompt, tokens, is_chat, replace(sampling, n=1, seed=seed))
+            for index, seed in enumerate(seeds)
         ]
 
     def _take_turn(

@@ -8,15 +8,10 @@ from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from headrace.errors import InvalidRequest
-from headrace.serving.engines.base import (
-    Event,
-    Generation,
-    GenerationEngine,
-    Started,
-)
+from headrace.serving.engines.base import Event, Generation, GenerationEngine, Started
 from headrace.serving.engines.decoder import Decoder
 from headrace.serving.engines.pace import Pace
+from headrace.serving.engines.prompts import check_length, check_tokens
 from headrace.serving.engines.refusals import refusal
 from headrace.serving.engines.sampling import Chooser, chosen, defaults_of
 from headrace.serving.engines.sequences import Choice, ChoiceText
@@ -112,9 +107,7 @@ class ContinuousLoop(GenerationEngine):
         decoder = self._decoder
         prompt = self._prompt(generation)
         sampling = self._defaults.completed(generation.sampling, len(prompt))
-        unknown = self._unknown(token for token, _ in sampling.logit_bias)
-        if unknown is not None:
-            raise InvalidRequest(f"'logit_bias' has {unknown}, which is no token of this model.")
+        check_tokens("'logit_bias'", dict(sampling.logit_bias), decoder.vocabulary)
         room = decoder.context_length - len(prompt)
         return [
             Choice(
@@ -137,22 +130,9 @@ class ContinuousLoop(GenerationEngine):
             tokens = decoder.encode(given, is_rendered=False)
         else:
             tokens = list(given or ())
-            unknown = self._unknown(tokens)
-            if unknown is not None:
-                raise InvalidRequest(f"The prompt has {unknown}, which is no token of this model.")
-        if not tokens:
-            raise InvalidRequest("The prompt is empty; expected at least one token.")
-        if len(tokens) >= decoder.context_length:
-            raise InvalidRequest(
-                f"The prompt has {len(tokens)} tokens; this model takes "
-                f"{decoder.context_length} with the answer. Shorten it."
-            )
+            check_tokens("The prompt", tokens, decoder.vocabulary)
+        check_length(len(tokens), decoder.context_length)
         return tokens
-
-    def _unknown(self, tokens: Any) -> int | None:
-        """The first number that is no token."""
-        end = self._decoder.vocabulary
-        return next((each for each in tokens if each < 0 or (end and each >= end)), None)
 
     def _join(self, choice: Choice, events: list[Event]) -> None:
         # The lowest ones, so that those in use lie together.

@@ -17,13 +17,8 @@ from headrace.errors import HeadraceError, InvalidRequest
 from headrace.models.flavors.transformers_files import reviewed, show
 from headrace.models.flavors.transformers_generation import rendered_chat
 from headrace.models.flavors.transformers_loading import COMPONENTS
-from headrace.serving.engines.base import (
-    Event,
-    Generation,
-    GenerationEngine,
-    Refused,
-    Started,
-)
+from headrace.serving.engines.base import Event, Generation, GenerationEngine, Refused, Started
+from headrace.serving.engines.prompts import check_length, check_tokens
 from headrace.serving.engines.sampling import Defaults, defaults_of
 from headrace.serving.engines.vllm_translation import VllmChoice, sampling_arguments
 
@@ -147,15 +142,8 @@ class VllmEngine(GenerationEngine):
         else:
             tokens = self._tokenizer.encode(given) if isinstance(given, str) else given
         prompt = [int(token) for token in tokens or ()]
-        room = self._vllm.context_length
-        if not 0 < len(prompt) < room:
-            raise InvalidRequest(
-                f"The prompt has {len(prompt)} tokens; expected at least one, and fewer than the "
-                f"{room} that the model can hold together with the answer."
-            )
-        wrong = next((each for each in prompt if not 0 <= each < self._vllm.vocabulary), None)
-        if wrong is not None:
-            raise InvalidRequest(f"The prompt has {wrong}, which is no token of this model.")
+        check_length(len(prompt), self._vllm.context_length)
+        check_tokens("The prompt", prompt, self._vllm.vocabulary)
         return prompt
 
     def _join(self, waiting: _Waiting, events: list[Event]) -> None:
