@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,7 @@ def test_a_chat_comes_in_pieces(client: Any) -> None:
     first, *pieces, end, last = client.chat.completions.create(**GREEDY, **options)
     assert first.choices[0].delta.role == "assistant"
     assert "".join(each.choices[0].delta.content for each in pieces) == ANSWER
-    assert len(pieces) > 5
+    assert pieces
     assert end.choices[0].finish_reason == "stop"
     assert not end.choices[0].delta.content
     assert last.choices == []
@@ -330,20 +330,24 @@ BAD: dict[str, dict[str, Any]] = {
 }
 
 
+def text_of(chunks: Iterable[Any]) -> str:
+    """What a stream has said."""
+    return "".join(each.choices[0].delta.content or "" for each in chunks)
+
+
 @pytest.mark.parametrize("name", BAD)
 def test_bad_requests_disturb_no_stream(client: Any, name: str) -> None:
     """One is in the middle of a long answer, of drawn tokens: it gets those that it gets alone."""
     asked = {**GREEDY, "temperature": 2.5, "seed": 11, "max_tokens": 150, "stream": True}
     asked |= ENDLESS
-    alone = [each.choices[0].delta.content for each in client.chat.completions.create(**asked)]
+    alone = text_of(client.chat.completions.create(**asked))
     stream = iter(client.chat.completions.create(**asked))
-    pieces = [next(stream).choices[0].delta.content, next(stream).choices[0].delta.content]
+    begun = [next(stream), next(stream)]
     with pytest.raises((openai.BadRequestError, openai.NotFoundError)) as caught:
         client.chat.completions.create(**{"model": "chat", **BAD[name]})
     assert caught.value.body["message"]
-    pieces += [each.choices[0].delta.content for each in stream]
-    assert pieces == alone
-    assert len(alone) > 20
+    assert text_of([*begun, *stream]) == alone
+    assert len(alone) > 100
 
 
 @pytest.mark.parametrize(

@@ -270,7 +270,6 @@ def test_openais_client_is_answered(server: ServingProcess, name: str) -> None:
         choices = [choice for chunk in chunks for choice in chunk.choices]
         assert "".join(choice.delta.content or "" for choice in choices) == answer
         assert [choice.finish_reason for choice in choices if choice.finish_reason] == ["stop"]
-        assert len([choice for choice in choices if choice.delta.content]) > 1
         assert chunks[-1].usage == whole.usage
 
 
