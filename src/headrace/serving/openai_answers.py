@@ -11,10 +11,10 @@ from typing import Any, Final
 from headrace.errors import HeadraceError, error_from_code
 from headrace.models.flavors.openai_answers import (
     Completion,
-    FinishReason,
     Generated,
     chat_answer,
     completion_answer,
+    usage_of,
 )
 from headrace.serving.calls import Event
 from headrace.serving.engines.base import Finished, Piece, Refused, Started, TokenLogprob
@@ -52,11 +52,7 @@ class Usage:
         """As answers have it; None where the model does not count."""
         if not self.prompt_tokens:
             return None
-        return {
-            "prompt_tokens": self.prompt_tokens,
-            "completion_tokens": self.completion_tokens,
-            "total_tokens": self.prompt_tokens + self.completion_tokens,
-        }
+        return usage_of(self.prompt_tokens, self.completion_tokens)
 
 
 def checked(event: Event) -> Started | Piece | Finished:
@@ -186,5 +182,4 @@ def _named(text: str, logprob: float) -> dict[str, Any]:
 
 def _completion(choice: _Choice) -> Completion:
     assert choice.end is not None, "the events end when all choices have ended"
-    reason: FinishReason = choice.end.reason
-    return Completion("".join(choice.pieces), choice.end.tokens, reason)
+    return Completion("".join(choice.pieces), choice.end.tokens, choice.end.reason)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
-import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, Final
 
 from headrace.errors import HeadraceError
+from headrace.models.flavors.openai_answers import answer_head
 from headrace.protocol.codec import encode
 from headrace.serving.engines.base import Finished, Piece, Started
 from headrace.serving.openai_answers import Numbered, Usage, chat_logprobs, completion_logprobs
@@ -26,13 +25,8 @@ class Chunks:
 
     def __init__(self, request: TextRequest, model: str) -> None:
         self._request = request
-        prefix, kind = ("chatcmpl", "chat.completion.chunk") if request.is_chat else ("cmpl", None)
-        self._same: dict[str, Any] = {
-            "id": f"{prefix}-{uuid.uuid4().hex}",
-            "object": kind or "text_completion",
-            "created": int(time.time()),
-            "model": model,
-        }
+        chat, text = ("chatcmpl", "chat.completion.chunk"), ("cmpl", "text_completion")
+        self._same = answer_head(*(chat if request.is_chat else text), model)
         if request.tells_usage:
             self._same["usage"] = None
         self._lengths: dict[int, int] = {}

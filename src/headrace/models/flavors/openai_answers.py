@@ -41,7 +41,7 @@ def chat_answer(model: str, generated: Generated) -> dict[str, Any]:
         }
         for index, each in enumerate(generated.completions)
     ]
-    return _answer("chat.completion", "chatcmpl", model, choices, generated)
+    return _answer(answer_head("chatcmpl", "chat.completion", model), choices, generated)
 
 
 def completion_answer(model: str, generated: Generated) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def completion_answer(model: str, generated: Generated) -> dict[str, Any]:
         {"index": index, "text": each.text, "finish_reason": each.finish_reason}
         for index, each in enumerate(generated.completions)
     ]
-    return _answer("text_completion", "cmpl", model, choices, generated)
+    return _answer(answer_head("cmpl", "text_completion", model), choices, generated)
 
 
 def embeddings_answer(vectors: Sequence[Any], prompt_tokens: int) -> dict[str, Any]:
@@ -69,12 +69,7 @@ class ChatChunks:
     """The pieces of one streamed `chat.completion`, which share their id and time."""
 
     def __init__(self, model: str) -> None:
-        self._same = {
-            "id": f"chatcmpl-{uuid.uuid4().hex}",
-            "object": "chat.completion.chunk",
-            "created": int(time.time()),
-            "model": model,
-        }
+        self._same = answer_head("chatcmpl", "chat.completion.chunk", model)
 
     def piece(self, text: str, *, is_first: bool = False) -> dict[str, Any]:
         """A piece of the answer; the first says whose it is."""
@@ -90,19 +85,27 @@ class ChatChunks:
         return {**self._same, "choices": [choice]}
 
 
-def _answer(
-    kind: str, prefix: str, model: str, choices: list[dict[str, Any]], generated: Generated
-) -> dict[str, Any]:
-    made = sum(each.tokens for each in generated.completions)
+def answer_head(prefix: str, kind: str, model: str) -> dict[str, Any]:
+    """What an answer, or each piece of one, begins with: an id of its own, what it is, when."""
     return {
         "id": f"{prefix}-{uuid.uuid4().hex}",
         "object": kind,
         "created": int(time.time()),
         "model": model,
-        "choices": choices,
-        "usage": {
-            "prompt_tokens": generated.prompt_tokens,
-            "completion_tokens": made,
-            "total_tokens": generated.prompt_tokens + made,
-        },
     }
+
+
+def usage_of(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
+    """How many tokens there were."""
+    return {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "total_tokens": prompt_tokens + completion_tokens,
+    }
+
+
+def _answer(
+    head: dict[str, Any], choices: list[dict[str, Any]], generated: Generated
+) -> dict[str, Any]:
+    made = sum(each.tokens for each in generated.completions)
+    return {**head, "choices": choices, "usage": usage_of(generated.prompt_tokens, made)}
