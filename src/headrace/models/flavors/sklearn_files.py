@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.errors import InvalidModel, InvalidRequest
-from headrace.models.environment import modules_in_pickle
-from headrace.models.environment.owners import owners_of
 from headrace.models.flavor import Target, require
 from headrace.models.flavors.skops_checks import NeedsTrust
 from headrace.models.flavors.skops_reader import SkopsFile, collecting_later
@@ -167,6 +165,8 @@ def _check_loads(file: SkopsFile, data: bytes, needed: list[str], target: Target
 
 def _to_ship(names: Iterable[str], target: Target) -> str:
     """How to ship those modules that no package has brought, and that are not shipped yet."""
+    from headrace.models.environment.owners import owners_of
+
     shipped = {path.stem for path in target.code_paths}
     tops = {name.partition(".")[0] for name in names} - shipped
     own = sorted(top for top in tops if top in sys.modules and not owners_of([top]))
@@ -177,6 +177,8 @@ def _to_ship(names: Iterable[str], target: Target) -> str:
 
 def _write_pickle(model: Any, target: Target, chosen: str) -> EstimatorFile:
     import cloudpickle
+
+    from headrace.models.environment import modules_in_pickle
 
     writer = pickle if chosen == PICKLE else cloudpickle
     try:
