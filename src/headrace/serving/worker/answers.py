@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass, field
+
+from headrace.errors import HeadraceError
 
 JSON = "application/json"
 
@@ -25,3 +28,13 @@ class Failed:
     status: int = 400
     trace: str | None = None
     """What the model's code raised, for the log and for `--debug`; never for callers otherwise."""
+
+
+def failed_by(error: Exception) -> Failed:
+    """What is told of what the model's code, or the reading of a request for it, has raised."""
+    if isinstance(error, HeadraceError):
+        return Failed(error.message, error.error_code, error.http_status)
+    trace = "".join(traceback.format_exception(error))
+    if isinstance(error, MemoryError):
+        return Failed("The model ran out of memory over this request.", trace=trace)
+    return Failed(f"The model could not predict: {type(error).__name__}: {error}", trace=trace)

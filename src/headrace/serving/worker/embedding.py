@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import sys
-import traceback
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from headrace.errors import HeadraceError, InvalidRequest
-from headrace.serving.worker.answers import Answered, Failed
+from headrace.errors import InvalidRequest
+from headrace.serving.worker.answers import Answered, Failed, failed_by
 from headrace.serving.worker.calls import Call
 
 if TYPE_CHECKING:
@@ -33,30 +33,25 @@ def embedded(model: PyFuncModel, calls: Sequence[Call]) -> list[Answered | Faile
     """
     asked = [_Asked(**json.loads(call.body)) for call in calls]
     count = _counting(model)
-    if len(asked) > 1 and count is not None:
-        try:
-            vectors, _ = _vectors(model, [text for each in asked for text in each.texts])
-        except Exception:  # noqa: BLE001 - whose fault it is shows when they are asked alone
-            return [_alone(model, each) for each in asked]
-        answers: list[Answered | Failed] = []
-        start = 0
-        for each in asked:
-            end = start + len(each.texts)
-            tokens = sum(count(text) for text in each.texts)
-            answers.append(_told(each, vectors[start:end], tokens))
-            start = end
-        return answers
-    return [_alone(model, each) for each in asked]
+    if len(asked) == 1 or count is None:
+        return [_alone(model, each) for each in asked]
+    try:
+        vectors, _ = _vectors(model, [text for each in asked for text in each.texts])
+    except Exception:  # noqa: BLE001 - whose fault it is shows when they are asked alone
+        return [_alone(model, each) for each in asked]
+    answers: list[Answered | Failed] = []
+    rest = iter(vectors)
+    for each in asked:
+        tokens = sum(count(text) for text in each.texts)
+        answers.append(_told(each, [*islice(rest, len(each.texts))], tokens))
+    return answers
 
 
 def _alone(model: PyFuncModel, asked: _Asked) -> Answered | Failed:
     try:
         vectors, tokens = _vectors(model, asked.texts)
-    except HeadraceError as error:
-        return Failed(error.message, error.error_code, error.http_status)
     except Exception as error:  # noqa: BLE001 - the model's own code may raise anything
-        message = f"The model could not predict: {type(error).__name__}: {error}"
-        return Failed(message, trace=traceback.format_exc())
+        return failed_by(error)
     return _told(asked, vectors, tokens)
 
 

@@ -7,13 +7,12 @@ call that caused it.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from headrace.errors import HeadraceError
 from headrace.models.predictions import as_records
-from headrace.serving.worker.answers import Answered, Failed
+from headrace.serving.worker.answers import Answered, Failed, failed_by
 from headrace.serving.worker.calls import Call
 from headrace.serving.worker.columns import NotTaken
 from headrace.serving.worker.embedding import embedded
@@ -57,7 +56,7 @@ class Scorer:
             try:
                 question = self._reader.read(call)
             except Exception as error:  # noqa: BLE001 - whatever a body may do to a library
-                answers[place] = _failed(error)
+                answers[place] = failed_by(error)
                 continue
             likeness = question.likeness
             groups.setdefault(place if likeness is None else likeness, []).append((place, question))
@@ -142,27 +141,14 @@ class Scorer:
                 data = question.input.data
             return self._model.predict_enforced(data, question.params)
         except Exception as error:  # noqa: BLE001 - the model's own code
-            return _failed(error)
+            return failed_by(error)
 
 
 def _answered(question: Question, predicted: Any) -> Answer:
     try:
         return question.answer(predicted)
     except Exception as error:  # noqa: BLE001 - a prediction may be of any class
-        return _failed(error)
-
-
-def _failed(error: Exception) -> Failed:
-    if isinstance(error, HeadraceError):
-        return Failed(error.message, error.error_code, error.http_status)
-    if isinstance(error, MemoryError):
-        return Failed("The model ran out of memory over this request.", trace=_trace(error))
-    name = type(error).__name__
-    return Failed(f"The model could not predict: {name}: {error}", trace=_trace(error))
-
-
-def _trace(error: Exception) -> str:
-    return "".join(traceback.format_exception(error))
+        return failed_by(error)
 
 
 def _is_same(one: Any, other: Any) -> bool:
