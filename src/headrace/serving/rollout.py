@@ -15,6 +15,7 @@ from typing import Protocol
 
 from headrace.errors import HeadraceError, Unavailable
 from headrace.models.sources import ModelSource, Version
+from headrace.serving.aside import aside
 from headrace.serving.loading import VersionLoader
 from headrace.serving.pool import Pool
 from headrace.serving.served_version import ServedVersion
@@ -94,7 +95,7 @@ class Rollout:
 
     async def _wanted(self) -> Version | None:
         try:
-            found = await asyncio.to_thread(self.source.current)
+            found = await aside(self.source.current)
         except (HeadraceError, OSError) as error:
             if not self._is_unsure:  # once, not every few seconds
                 served = self.model.current.version.uri
