@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from headrace.errors import (
     EndpointNotFound,
@@ -68,8 +68,25 @@ def body_of(body: bytes) -> Message:
     return {"type": "http.response.body", "body": body}
 
 
+class Told(NamedTuple):
+    """What callers may know of an error, in whatever shape they read it."""
+
+    status: int
+    code: str
+    message: str
+    headers: Headers
+    """Those of its own: when to try again, how to say who one is."""
+
+
 def error_answer(error: BaseException) -> tuple[Message, Message]:
-    """Head and body of the answer that tells `error`.
+    """Head and body of the answer that tells `error`, as `told_of` has it."""
+    status, code, message, headers = told_of(error)
+    body = encode(ErrorBody(code, message))
+    return json_start(status, len(body), headers), body_of(body)
+
+
+def told_of(error: BaseException) -> Told:
+    """What callers are told of `error`.
 
     What was not raised on purpose becomes a 500 that says nothing of the inside, with a number
     that stands in the log beside the traceback.
@@ -78,8 +95,8 @@ def error_answer(error: BaseException) -> tuple[Message, Message]:
         error = _unexpected(error)
     elif error.http_status >= 500:
         log.warning("%s: %s", error.error_code, error.message)
-    body = encode(ErrorBody(error.error_code, _bounded(error.message)))
-    return json_start(error.http_status, len(body), _extra_headers(error)), body_of(body)
+    message = _bounded(error.message)
+    return Told(error.http_status, error.error_code, message, _extra_headers(error))
 
 
 def method_not_allowed(method: str, path: str, allowed: Iterable[str]) -> MethodNotAllowed:

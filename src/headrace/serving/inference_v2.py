@@ -11,10 +11,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from headrace.errors import InvalidRequest, NotFound, Unavailable
-from headrace.http.answers import error_answer
-from headrace.serving.invocations import told_headers
+from headrace.http.answers import told_of
 from headrace.serving.pages.schemas import specs_of
-from headrace.serving.requests import Reply, Request, Route, UnsupportedContentType
+from headrace.serving.requests import Reply, Request, Route, UnsupportedContentType, failure
 from headrace.serving.served import ServedModel, ServedModels
 from headrace.serving.worker.calls import Call
 from headrace.version import VERSION
@@ -42,9 +41,8 @@ _TENSORS: Final = {
 
 def inference_error(error: BaseException) -> Reply:
     """An error as the protocol has it: `{"error": "…"}`."""
-    start, body = error_answer(error)
-    told = json.dumps({"error": json.loads(body["body"])["message"]})
-    return Reply(told.encode(), start["status"], headers=told_headers(start))
+    known = told_of(error)
+    return failure(known, json.dumps({"error": known.message}).encode())
 
 
 class InferenceV2:

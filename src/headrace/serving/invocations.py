@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from typing import Final
 
-from headrace.http.answers import Message, error_answer
+from headrace.http.answers import ErrorBody, told_of
+from headrace.protocol.codec import encode
 from headrace.serving.openai import OpenAI
-from headrace.serving.requests import Reply, Request, Route, UnsupportedContentType
+from headrace.serving.requests import Reply, Request, Route, UnsupportedContentType, failure
 from headrace.serving.served import ServedModels
 from headrace.serving.worker.answers import JSON
 from headrace.serving.worker.calls import Call
 
 CONTENT_TYPES: Final = ("application/json", "text/csv", "application/vnd.apache.parquet")
-_TOLD: Final = (b"retry-after", b"www-authenticate", b"allow")
 
 
 def error_reply(error: BaseException) -> Reply:
     """An error as MLflow's clients read it: `error_code` and `message`."""
-    start, body = error_answer(error)
-    return Reply(body["body"], start["status"], headers=told_headers(start))
-
-
-def told_headers(start: Message) -> dict[str, str]:
-    """The headers of an error that are of its own: when to try again, how to say who one is."""
-    return {name.decode(): value.decode() for name, value in start["headers"] if name in _TOLD}
+    known = told_of(error)
+    return failure(known, encode(ErrorBody(known.code, known.message)))
 
 
 class Invocations:

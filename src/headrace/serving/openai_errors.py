@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 import uuid
 from typing import Any, Final
 
 from headrace.errors import HeadraceError, NotFound
-from headrace.http.answers import error_answer
+from headrace.http.answers import told_of
 from headrace.protocol.codec import encode
-from headrace.serving.requests import Reply
+from headrace.serving.requests import Reply, failure
 
 _TYPES: Final = {
     401: "authentication_error",
@@ -35,20 +34,13 @@ def request_id() -> dict[str, str]:
 
 def openai_error(error: BaseException) -> Reply:
     """An error as a whole answer."""
-    start, body = error_answer(error)
-    told = json.loads(body["body"])
-    status = start["status"]
-    headers = {k.decode(): v.decode() for k, v in start["headers"] if k in _PASSED_ON}
-    shaped = _shaped(told["message"], told["error_code"], status)
-    return Reply(encode(shaped), status, headers={**headers, **request_id()})
+    known = told_of(error)
+    return failure(known, encode(_shaped(known.message, known.code, known.status)), request_id())
 
 
 def error_in_stream(error: HeadraceError) -> dict[str, Any]:
     """An error as a piece of an answer whose head has left already."""
     return _shaped(error.message, error.error_code, error.http_status)
-
-
-_PASSED_ON: Final = (b"retry-after", b"allow", b"www-authenticate")
 
 
 def _shaped(message: str, code: str, status: int) -> dict[str, Any]:

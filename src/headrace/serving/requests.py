@@ -11,6 +11,7 @@ from typing import Any
 from starlette.requests import ClientDisconnect
 
 from headrace.errors import HeadraceError
+from headrace.http.answers import Told
 from headrace.http.bodies import whole_body
 from headrace.http.settings import ListenSettings
 
@@ -103,6 +104,12 @@ class Reply:
     status: int = 200
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def failure(told: Told, body: bytes, more: Mapping[str, str] | None = None) -> Reply:
+    """An error as an answer with this body, its own headers and `more`."""
+    headers = {name.decode(): value.decode() for name, value in told.headers}
+    return Reply(body, told.status, headers={**headers, **(more or {})})
 
 
 Answer = Callable[[Request], Awaitable[Reply]]
