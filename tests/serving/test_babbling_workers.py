@@ -23,6 +23,11 @@ _ANSWER = [2, "application/json", {}]
     [
         {"op": "answers", "takes_several": True, "answers": [_ANSWER] * 3},
         {"op": "answers", "takes_several": True, "answers": 7},
+        {"op": "answers", "takes_several": True, "answers": [[2, 7, {}]]},
+        {"op": "answers", "takes_several": True, "answers": [[2, "text/plain", {"x": 5}]]},
+        {"op": "events", "events": [["piece"]]},
+        {"op": "failed", "message": 5, "trace": None},
+        {"op": "failed", "message": "", "trace": 7},
     ],
     ids=repr,
 )

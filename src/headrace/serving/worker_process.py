@@ -216,7 +216,7 @@ class WorkerProcess(asyncio.Protocol):
         try:
             for head, body in self._unpacker.feed(data):
                 self._hear(head, body)
-        except (FrameError, KeyError, TypeError, ValueError) as error:
+        except (FrameError, LookupError, TypeError, ValueError, AttributeError) as error:
             log.error("worker %s speaks nonsense: %r", self.pid, error)
             self.kill(Loss("it did not answer in the server's language"))
 
@@ -243,7 +243,8 @@ class WorkerProcess(asyncio.Protocol):
             self.takes_several = head["takes_several"]
             self._loaded.set_result(Ready(head["seconds"], head["generates"], head["memory"]))
         elif op == "failed":
-            self.kill(Loss(head["message"], head["trace"]))
+            trace = head["trace"]
+            self.kill(Loss(_text(head["message"]), None if trace is None else _text(trace)))
         if head.get("memory") is not None and op != "ready":
             self._listener.grew(self, head["memory"], is_spent=head["is_spent"])
 
@@ -300,9 +301,16 @@ def _answers(told: list[list[Any]], body: bytes) -> list[Answered | Failed]:
         if content_type is None:
             found.append(Failed(**rest))
         else:
-            found.append(Answered(body[start : start + size], content_type, rest))
+            headers = {name: _text(value) for name, value in rest.items()}
+            found.append(Answered(body[start : start + size], _text(content_type), headers))
             start += size
     return found
+
+
+def _text(told: Any) -> str:
+    if not isinstance(told, str):
+        raise TypeError(f"no text: {told!r:.100}")
+    return told
 
 
 def _loss(status: int) -> Loss:
