@@ -45,6 +45,7 @@ def test_a_key_is_asked_for(guarded: ServingProcess, authorization: str, status:
     assert KEY not in guarded.log
     if status == 401:
         assert answer.json()["error_code"] == "UNAUTHENTICATED"
+        assert ("not the key" in answer.json()["message"]) == bool(authorization)
         assert answer.headers["www-authenticate"].startswith("Basic")
 
 

@@ -58,6 +58,7 @@ def test_what_a_model_says_is_text_on_the_page(server: ServingProcess) -> None:
     text = answer.body.decode()
     assert answer.status == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "[41, &quot;pro&quot;]" in text  # a row of the example stands on one line
     assert HOSTILE not in text
     assert "&lt;/script&gt;" in text
     assert "unsafe" not in answer.headers["content-security-policy"]

@@ -148,7 +148,22 @@ def test_the_worker_ends_with_a_model_that_is_not_trusted(serve: Commands, tmp_p
     headrace.sklearn.save_model(model, tmp_path / "model", serialization_format="pickle")
     (tmp_path / "model" / "model.sig").unlink()
     said = refused(serve("-m", str(tmp_path / "model"), "--env-manager", "local"))
-    assert "trust" in said
+    assert "--trust" in said
+    assert said.rstrip().endswith("headrace trust add NAME KEY.)")
+
+
+@pytest.mark.parametrize("manager", ["uv", "auto"])
+def test_that_an_environment_is_being_made_is_said(
+    serve: Commands, tmp_path: Path, manager: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADRACE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    model = make_pipeline(LogisticRegression()).fit(ROWS, [0, 0, 1, 1])
+    wanted = ["a-package-that-nobody-has==1"]
+    headrace.sklearn.save_model(model, tmp_path / "model", pip_requirements=wanted)
+    said = refused(serve("-m", str(tmp_path / "model"), "--env-manager", manager))
+    assert "making the model's environment" in said
+    assert ("installed here does not fit: a-package" in said) == (manager == "auto")
 
 
 def test_the_worker_ends_when_the_server_is_killed(pipeline: Path, serve: Commands) -> None:
@@ -218,7 +233,9 @@ def test_a_python_that_cannot_be_started_leaves_the_reserve_empty(tmp_path: Path
 
 def workers_here() -> list[psutil.Process]:
     """The workers that this process has started itself."""
-    return [each for each in psutil.Process().children() if WORKER in each.cmdline()]
+    living = psutil.Process().children()
+    living = [each for each in living if each.status() != psutil.STATUS_ZOMBIE]
+    return [each for each in living if WORKER in each.cmdline()]
 
 
 def test_nothing_but_what_is_listed_is_read_out_of_a_description(

@@ -136,8 +136,10 @@ class ScoringApp:
         if origin is not None:
             self._guard.check_origin(request.method, origin, host)
         if self._key is not None and not _has_key(request, self._key):
+            wrong = bool(request.headers.get(b"authorization"))
             raise Unauthenticated(
-                "This server asks for a key; expected the header 'Authorization: Bearer KEY'."
+                f"{'That is not the key of this server' if wrong else 'This server asks for a key'}"
+                "; expected the header 'Authorization: Bearer KEY'."
             )
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 from headrace.errors import HeadraceError, InvalidModel
 from headrace.models.environment.here import unmet_here
-from headrace.models.environment.prepare import prepare
+from headrace.models.environment.prepare import plan_for, prepare
 from headrace.models.handover import hand_over, take_over
 from headrace.models.sources import ModelSource, Version
 from headrace.serving.pool import Pool
@@ -89,8 +89,16 @@ class VersionLoader:
             if not unmet:
                 return Path(sys.executable)
             log.info(
-                "the model gets an environment of its own, because here is not: %s",
+                "the model gets an environment of its own, because what is installed here does not "
+                "fit: %s",
                 ", ".join(unmet[:5]),
+            )
+        plan = plan_for(folder, bare=True)
+        if plan.made() is None:
+            log.info(
+                "making the model's environment, which may take minutes; the next start finds it "
+                "in %s",
+                plan.folder,
             )
         return prepare(folder, trust=self.trust, bare=True).python
 

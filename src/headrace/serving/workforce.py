@@ -86,7 +86,8 @@ class Workforce:
         if self._ready or self._failures < _HOPELESS:
             return None
         return (
-            f"{self._name} cannot be loaded again: {self.last_failure}. The server goes on trying."
+            f"{self._name} cannot be loaded again: {_sentence(self.last_failure or '')} The server "
+            "goes on trying."
         )
 
     async def start(self) -> Ready:
@@ -96,7 +97,9 @@ class Workforce:
             return (await asyncio.gather(*jobs))[0]
         except WorkerLost as error:
             await self.close(0)
-            raise InvalidModel(f"{self._name} cannot be served: {error.loss.reason}.") from None
+            raise InvalidModel(
+                f"{self._name} cannot be served: {_sentence(error.loss.reason)}"
+            ) from None
         except BaseException:
             await self.close(0)
             raise
@@ -223,3 +226,8 @@ class Workforce:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _sentence(reason: str) -> str:
+    """A reason with one full stop at its end: messages of the model's loading bring theirs."""
+    return reason if reason.endswith((".", ".)")) else f"{reason}."

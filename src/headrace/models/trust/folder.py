@@ -167,14 +167,15 @@ class VerifiedFolder:
             signed = "its signature is of a kind that Headrace does not check"
             reason = signed if self.is_foreign else "nobody has signed the model"
             raise NotTrusted(
-                f"{begin}{reason}. If you know where {folder} comes from, load it with trust=True, "
-                f"or sign it with your own key: headrace trust sign {folder}. (Models signed by "
-                "others load after: headrace trust add NAME KEY.)"
+                f"{begin}{reason}. If you know where {folder} comes from, load it with trust=True "
+                "(on the command line: --trust), or sign it with your own key: headrace trust sign "
+                f"{folder}. (Models signed by others load after: headrace trust add NAME KEY.)"
             )
         raise NotTrusted(
             f"{begin}it is signed by {self.signer}, whom you do not trust. If that is the key of "
             "somebody you know (headrace trust show prints theirs), trust it with: headrace trust "
-            f"add NAME {self.signer_key.text}; or load it with trust=True. It lies in {folder}."
+            f"add NAME {self.signer_key.text}; or load it with trust=True "
+            f"(on the command line: --trust). It lies in {folder}."
         )
 
     def unsigned_files(self) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from html import escape
-from typing import Final
+from typing import Any, Final
 
 from headrace.serving.pages.schemas import Json, shown_type, specs_of
 from headrace.serving.served import ServedModel
@@ -53,11 +53,7 @@ def _section(model: ServedModel) -> str:
 def _form(model: ServedModel) -> str:
     path = f"/models/{model.name}/invocations"
     example = model.current.example
-    text = (
-        json.dumps(json.loads(example), indent=2)
-        if example is not None
-        else '{"dataframe_records": [{}]}'
-    )
+    text = _readable(json.loads(example)) if example is not None else '{"dataframe_records": [{}]}'
     return (
         f'<form class="try" data-path="{escape(path)}"><h3>Try it</h3>'
         f'<p class="soft">POST <code>{escape(path)}</code></p>'
@@ -65,6 +61,21 @@ def _form(model: ServedModel) -> str:
         '<p><button>Predict</button> <span class="took soft" role="status"></span></p>'
         '<pre class="answer" hidden></pre></form>'
     )
+
+
+def _readable(value: Any, indent: str = "") -> str:
+    """The value as JSON, with what holds only plain values, such as a row, on one line."""
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
+    if not any(isinstance(part, dict | list) for part in parts):
+        return json.dumps(value)
+    inner = indent + "  "
+    if isinstance(value, dict):
+        lines = [f"{json.dumps(key)}: {_readable(part, inner)}" for key, part in value.items()]
+        begin, end = "{}"
+    else:
+        lines = [_readable(part, inner) for part in value]
+        begin, end = "[]"
+    return f"{begin}\n{inner}" + f",\n{inner}".join(lines) + f"\n{indent}{end}"
 
 
 def _chat(model: ServedModel) -> str:
