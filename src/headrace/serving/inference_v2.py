@@ -10,18 +10,16 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from headrace.errors import InvalidRequest, NotFound, Unavailable
+from headrace.errors import InvalidRequest, NotFound
 from headrace.http.answers import told_of
 from headrace.serving.pages.schemas import specs_of
 from headrace.serving.requests import Reply, Request, Route, UnsupportedContentType, failure
 from headrace.serving.served import ServedModel, ServedModels
-from headrace.serving.worker.calls import Call
+from headrace.serving.worker.calls import BINARY, JSON, Call
 from headrace.version import VERSION
 
 Json = dict[str, Any]
 
-_JSON: Final = "application/json"
-_BINARY: Final = "application/octet-stream"
 _LENGTH: Final = b"inference-header-content-length"
 _DIGITS: Final = 12
 _COLUMNS: Final = {
@@ -79,7 +77,7 @@ class InferenceV2:
     async def ready(self, _request: Request) -> Reply:
         """200 while every model has a worker that can answer, else 503."""
         for model in self._models:
-            _check_ready(model)
+            model.check_ready()
         return _reply({"ready": True})
 
     async def model(self, request: Request) -> Reply:
@@ -99,7 +97,7 @@ class InferenceV2:
     async def model_ready(self, request: Request) -> Reply:
         """200 while the model has a worker that can answer, else 503."""
         model = self._named(request)
-        _check_ready(model)
+        model.check_ready()
         return _reply({"name": model.name, "ready": True})
 
     async def infer(self, request: Request) -> Reply:
@@ -110,7 +108,7 @@ class InferenceV2:
         body = await request.body()
         label = model.current.version.label  # of now: while the body came it may have moved on
         options = {"model": model.name, "version": label, "header": header}
-        answered = await model.predict(Call("infer", body, _JSON, options), request.is_gone)
+        answered = await model.predict(Call("infer", body, JSON, options), request.is_gone)
         return Reply(answered.body, content_type=answered.content_type, headers=answered.headers)
 
     def _named(self, request: Request) -> ServedModel:
@@ -145,16 +143,11 @@ def _json_length(request: Request) -> int | None:
 def _check_content(request: Request, *, has_length: bool) -> None:
     """Raise UnsupportedContentType for a body that is not what the protocol has."""
     kind = request.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-    if kind not in (b"", _JSON.encode()) and (not has_length or kind != _BINARY.encode()):
+    if kind not in (b"", JSON.encode()) and (not has_length or kind != BINARY.encode()):
         raise UnsupportedContentType(
-            f"The header 'Content-Type' is {kind[:100].decode('latin-1')!r}; expected {_JSON}, "
-            f"or {_BINARY} with the header 'Inference-Header-Content-Length'."
+            f"The header 'Content-Type' is {kind[:100].decode('latin-1')!r}; expected {JSON}, "
+            f"or {BINARY} with the header 'Inference-Header-Content-Length'."
         )
-
-
-def _check_ready(model: ServedModel) -> None:
-    if not model.current.pool.status().alive:
-        raise Unavailable(f"No worker of '{model.name}' can answer now.")
 
 
 def _platform(description: Mapping[str, Any]) -> str:

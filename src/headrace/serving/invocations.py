@@ -9,10 +9,9 @@ from headrace.protocol.codec import encode
 from headrace.serving.openai import OpenAI
 from headrace.serving.requests import Reply, Request, Route, UnsupportedContentType, failure
 from headrace.serving.served import ServedModels
-from headrace.serving.worker.answers import JSON
-from headrace.serving.worker.calls import Call
+from headrace.serving.worker.calls import CSV, JSON, PARQUET, Call
 
-CONTENT_TYPES: Final = ("application/json", "text/csv", "application/vnd.apache.parquet")
+CONTENT_TYPES: Final = (JSON, CSV, PARQUET)
 
 
 def error_reply(error: BaseException) -> Reply:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from headrace.errors import HeadraceError
 from headrace.serving.calls import Event, ModelFailed
 from headrace.serving.engines.base import Piece, Refused
-from headrace.serving.worker.calls import Call
+from headrace.serving.worker.calls import JSON, Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Recording:
         self, events: AsyncGenerator[Event, None], head: dict[str, Any]
     ) -> AsyncGenerator[Event, None]:
         """The same events; at their end, or when the caller leaves, the exchange is recorded."""
-        exchange = OpenExchange(self, "generate", "application/json", head)
+        exchange = OpenExchange(self, "generate", JSON, head)
         text: list[str] = []
         failure: str | None = None
         try:

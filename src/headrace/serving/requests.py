@@ -14,6 +14,7 @@ from headrace.errors import HeadraceError
 from headrace.http.answers import Told
 from headrace.http.bodies import whole_body
 from headrace.http.settings import ListenSettings
+from headrace.serving.worker.calls import JSON
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -102,7 +103,7 @@ class Reply:
 
     body: bytes | AsyncGenerator[bytes, None] = b""
     status: int = 200
-    content_type: str = "application/json"
+    content_type: str = JSON
     headers: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import Any
 
-from headrace.errors import HeadraceError, InvalidRequest, NotFound
+from headrace.errors import HeadraceError, InvalidRequest, NotFound, Unavailable
 from headrace.serving.calls import Event
 from headrace.serving.predictions import IsGone
 from headrace.serving.recording import Recorder, Recording
@@ -29,6 +29,11 @@ class ServedModel:
         self.current = current
         self.shadow = shadow
         self._recorder = recorder
+
+    def check_ready(self) -> None:
+        """Raise Unavailable while no worker can answer."""
+        if not self.current.pool.status().alive:
+            raise Unavailable(f"No worker of '{self.name}' can answer now.")
 
     async def predict(self, call: Call, is_gone: IsGone | None = None) -> Answered:
         """See Pool. What the shadow makes of it, nobody waits for."""

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from headrace.errors import Unavailable
 from headrace.serving.invocations import error_reply
 from headrace.serving.requests import Reply, Request, Route
 from headrace.serving.rollout import Rollout
@@ -35,8 +34,7 @@ class Status:
     async def health(self, _request: Request) -> Reply:
         """200 while every model has a worker that can answer, else 503."""
         for model in self._models:
-            if not model.current.pool.status().alive:
-                raise Unavailable(f"No worker of '{model.name}' can answer now.")
+            model.check_ready()
         return Reply(b"\n")
 
     async def version(self, _request: Request) -> Reply:

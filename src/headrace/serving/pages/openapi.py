@@ -6,12 +6,13 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
+from headrace.models.flavors.openai_requests import CHAT, COMPLETIONS, EMBEDDINGS
 from headrace.serving.invocations import CONTENT_TYPES
 from headrace.serving.pages.schemas import Json, request_schema
 from headrace.serving.served import ServedModel
+from headrace.serving.worker.calls import JSON
 from headrace.version import VERSION
 
-_JSON: Final = "application/json"
 _ERRORS: Final = {
     "400": "The request does not fit the model, or the model could not predict for it.",
     "413": "The body is too large.",
@@ -19,11 +20,10 @@ _ERRORS: Final = {
     "429": "Too many requests wait; Retry-After says when to try again.",
     "504": "The prediction took too long.",
 }
-_CHAT: Final = "llm/v1/chat"
 _TEXT_ROUTES: Final = {
-    _CHAT: ("/v1/chat/completions", "Answer a conversation", "messages", {"type": "array"}),
-    "llm/v1/completions": ("/v1/completions", "Go on from a text", "prompt", {"type": "string"}),
-    "llm/v1/embeddings": ("/v1/embeddings", "Embed texts", "input", {}),
+    CHAT: ("/v1/chat/completions", "Answer a conversation", "messages", {"type": "array"}),
+    COMPLETIONS: ("/v1/completions", "Go on from a text", "prompt", {"type": "string"}),
+    EMBEDDINGS: ("/v1/embeddings", "Embed texts", "input", {}),
 }
 
 
@@ -78,7 +78,7 @@ def _invocation(model: ServedModel) -> Json:
         "operationId": "invoke",
         "summary": f"Predict with {model.name}, version {current.version.label}",
         "tags": [model.name],
-        "requestBody": {"required": True, "content": {_JSON: body, **others}},
+        "requestBody": {"required": True, "content": {JSON: body, **others}},
         "responses": {
             "200": _answer({"type": "object", "properties": {"predictions": {}}}, "Predictions."),
             **_errors(),
@@ -96,7 +96,7 @@ def _inference(name: str) -> dict[str, Json]:
         "tags": [name],
         "requestBody": {
             "required": True,
-            "content": {_JSON: {"schema": {"type": "object", "required": ["inputs"]}}},
+            "content": {JSON: {"schema": {"type": "object", "required": ["inputs"]}}},
         },
         "responses": {"200": _answer(anything, "Tensors."), **_errors()},
     }
@@ -110,7 +110,7 @@ def _inference(name: str) -> dict[str, Json]:
 def _text(task: str, names: Sequence[str]) -> tuple[str, Json]:
     path, summary, field, kind = _TEXT_ROUTES[task]
     properties: dict[str, Any] = {"model": {"enum": list(names)}, field: kind}
-    if task != "llm/v1/embeddings":
+    if task != EMBEDDINGS:
         properties["stream"] = {"type": "boolean"}
         properties["max_tokens"] = {"type": "integer", "minimum": 1}
         properties["temperature"] = {"type": "number", "minimum": 0}
@@ -119,7 +119,7 @@ def _text(task: str, names: Sequence[str]) -> tuple[str, Json]:
         "operationId": path.removeprefix("/v1/").replace("/", "-"),
         "summary": summary,
         "tags": ["OpenAI's API"],
-        "requestBody": {"required": True, "content": {_JSON: {"schema": schema}}},
+        "requestBody": {"required": True, "content": {JSON: {"schema": schema}}},
         "responses": {"200": _answer({"type": "object"}, "As OpenAI's API answers."), **_errors()},
     }
     return path, {"post": route}
@@ -139,7 +139,7 @@ def _about_the_server() -> dict[str, Json]:
 
 
 def _read(name: str, summary: str, schema: Json | None) -> Json:
-    kind = "text/plain" if schema is None else _JSON
+    kind = "text/plain" if schema is None else JSON
     answer = {"description": summary + ".", "content": {kind: {"schema": schema or {}}}}
     return {
         "operationId": name,
@@ -150,9 +150,9 @@ def _read(name: str, summary: str, schema: Json | None) -> Json:
 
 
 def _answer(schema: Json, description: str) -> Json:
-    return {"description": description, "content": {_JSON: {"schema": schema}}}
+    return {"description": description, "content": {JSON: {"schema": schema}}}
 
 
 def _errors() -> Json:
-    error = {_JSON: {"schema": {"$ref": "#/components/schemas/Error"}}}
+    error = {JSON: {"schema": {"$ref": "#/components/schemas/Error"}}}
     return {status: {"description": text, "content": error} for status, text in _ERRORS.items()}

@@ -6,8 +6,7 @@ import traceback
 from dataclasses import dataclass, field
 
 from headrace.errors import HeadraceError
-
-JSON = "application/json"
+from headrace.serving.worker.calls import JSON
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
+
+JSON: Final = "application/json"
+CSV: Final = "text/csv"
+PARQUET: Final = "application/vnd.apache.parquet"
+BINARY: Final = "application/octet-stream"
+"""Content types of bodies."""
 
 Kind = Literal["invocations", "infer", "embeddings"]
 """In whose format the body is: MLflow's, the Open Inference Protocol's, OpenAI's."""
@@ -15,6 +21,6 @@ class Call:
 
     kind: Kind
     body: bytes = b""
-    content_type: str = "application/json"
+    content_type: str = JSON
     options: dict[str, Any] = field(default_factory=dict)
     """What the format says outside of the body (a header, a part of the path)."""

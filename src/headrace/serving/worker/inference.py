@@ -14,7 +14,7 @@ from headrace.errors import InvalidRequest
 from headrace.models.data_kinds import is_array, is_pandas_frame, is_pandas_series
 from headrace.models.schema import Schema
 from headrace.serving.worker.answers import Answered
-from headrace.serving.worker.calls import Call
+from headrace.serving.worker.calls import BINARY, Call
 from headrace.serving.worker.tensors import (
     Tensor,
     decode_tensor,
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from headrace.models.signature import ModelSignature
 
-BINARY: Final = "application/octet-stream"
 HEADER: Final = "Inference-Header-Content-Length"
 """The header that says how many bytes of a body are JSON, before binary data."""
 _Json = dict[str, Any]

@@ -20,7 +20,7 @@ from headrace.models.payload import (
 )
 from headrace.models.polars_tables import pandas_library
 from headrace.serving.worker.answers import Answered
-from headrace.serving.worker.calls import Call
+from headrace.serving.worker.calls import CSV, PARQUET, Call
 from headrace.serving.worker.columns import NotTaken
 from headrace.serving.worker.encoding import encoded
 from headrace.serving.worker.inference import params_of, read_inference
@@ -32,8 +32,6 @@ from headrace.serving.worker.tensor_inputs import data_of
 if TYPE_CHECKING:
     from headrace.models.pyfunc import PyFuncModel
 
-CSV: Final = "text/csv"
-PARQUET: Final = "application/vnd.apache.parquet"
 _MOST_TOGETHER: Final = 1 << 18
 """Bytes of a body that is read together with others; beyond, reading costs more than asking."""
 
