@@ -43,7 +43,7 @@ from headrace.http.answers import (
     not_served,
     shown,
 )
-from headrace.http.bodies import whole_body
+from headrace.http.bodies import Bodies
 from headrace.http.guard import (
     OPEN_PATHS,
     HostGuard,
@@ -140,6 +140,7 @@ class Dispatcher:
         self._add(rows, quick_reads=settings.backend_store_uri.startswith("sqlite"))
         self.routes = tuple(routes)
         self._settings = settings
+        self._bodies = Bodies(settings)
         self._users = users
         self._guard = HostGuard(settings)
         self._pool = ThreadPoolExecutor(settings.read_threads, "headrace-read")
@@ -246,7 +247,7 @@ class Dispatcher:
         if gate is not None and gate.open_until < time.monotonic():
             await gate.admit(call.role, headers.get(b"authorization"), _address(scope))
         if call.has_body:
-            body = await whole_body(receive, headers, self._settings)
+            body = await self._bodies.whole(receive, headers)
             if call.needs_type or body:
                 _check_json(headers)
             if path_values:

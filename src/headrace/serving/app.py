@@ -22,6 +22,7 @@ from starlette.requests import ClientDisconnect
 
 from headrace.errors import Unauthenticated, Unavailable
 from headrace.http.answers import SAFE_HEADERS, method_not_allowed, not_served
+from headrace.http.bodies import Bodies
 from headrace.http.guard import HostGuard
 from headrace.serving.calls import ModelFailed
 from headrace.serving.inference_v2 import InferenceV2, inference_error
@@ -63,6 +64,7 @@ class ScoringApp:
         self._exact: dict[str, dict[str, Route]] = {}
         self._patterns: list[tuple[re.Pattern[str], dict[str, Route]]] = []
         self._settings = settings
+        self._bodies = Bodies(settings)
         self._guard = HostGuard(settings)
         self._key = settings.api_key.encode() if settings.api_key else None
         patterns: dict[str, dict[str, Route]] = {}
@@ -76,7 +78,7 @@ class ScoringApp:
         if scope["type"] != "http":
             return
         shape = _shape_of(scope["path"])
-        request = Request(scope, receive, {}, self._settings)
+        request = Request(scope, receive, {}, self._bodies)
         try:
             route, fields = self._find(scope["method"], scope["path"])
             shape = route.shape

@@ -12,8 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from headrace.errors import HeadraceError
 from headrace.http.answers import Told
-from headrace.http.bodies import whole_body
-from headrace.http.settings import ListenSettings
+from headrace.http.bodies import Bodies
 from headrace.serving.worker.calls import JSON
 
 Scope = MutableMapping[str, Any]
@@ -30,10 +29,10 @@ class UnsupportedContentType(HeadraceError):
 class Request:
     """One request. Its body is read when a format asks for it."""
 
-    __slots__ = ("_receive", "_settings", "fields", "headers", "method", "path")
+    __slots__ = ("_bodies", "_receive", "fields", "headers", "method", "path")
 
     def __init__(
-        self, scope: Scope, receive: Receive, fields: Mapping[str, str], settings: ListenSettings
+        self, scope: Scope, receive: Receive, fields: Mapping[str, str], bodies: Bodies
     ) -> None:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
@@ -41,7 +40,7 @@ class Request:
         self.fields = fields
         """The parts of the path that the route names."""
         self._receive = receive
-        self._settings = settings
+        self._bodies = bodies
 
     async def body(self) -> bytes:
         """All of it. Raises PayloadTooLarge, InvalidRequest, UnsupportedContentType,
@@ -53,7 +52,7 @@ class Request:
                 f"The header 'Content-Encoding' is {coding[:100].decode('latin-1')!r}; send the "
                 "body as it is, not compressed."
             )
-        return await whole_body(self._receive, self.headers, self._settings)
+        return await self._bodies.whole(self._receive, self.headers)
 
     def is_gone(self) -> bool:
         """Whether the caller has hung up by now; to be asked after the body was read."""
