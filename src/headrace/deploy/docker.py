@@ -50,7 +50,7 @@ def build_docker(  # noqa: PLR0913 - MLflow's signature
         explain_mlflow()
     if not _NAME.fullmatch(name):
         raise InvalidRequest(f"'{name}' names no image; expected such as churn:1.")
-    docker = running_docker()
+    docker = _running_docker()
     plan = plan_image(model_uri, mount=mount, trust=trust, base_image=base_image)
     with tempfile.TemporaryDirectory(prefix="headrace-image-") as temporary:
         context = Path(temporary, "context")
@@ -94,7 +94,7 @@ def explain_mlflow() -> None:
     )
 
 
-def running_docker() -> str:
+def _running_docker() -> str:
     """The docker command, if its engine answers. Raises Unavailable, and says what to do."""
     found = shutil.which("docker")
     said = "there is no command 'docker'"

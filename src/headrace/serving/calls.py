@@ -1,11 +1,9 @@
-"""What the server's formats ask a model, and what can come of it."""
+"""What can come of a call of a model."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from headrace.errors import HeadraceError
-from headrace.serving.engines.base import Finished, Piece, Refused, Started, TokenLogprob
+from headrace.serving.engines.base import Finished, Piece, Refused, Started
 
 
 class ModelFailed(HeadraceError):
@@ -31,26 +29,3 @@ class DeadlineExceeded(HeadraceError):
 
 Event = Started | Piece | Finished | Refused | ModelFailed
 """What comes of a request for text."""
-
-
-def event_of(told: list[Any]) -> Event:
-    """An event as the worker tells it. Raises ValueError, TypeError for what is none."""
-    kind, key, *rest = told
-    if kind == "piece":
-        index, text, logprobs = rest
-        return Piece(
-            key,
-            index,
-            text,
-            tuple(
-                TokenLogprob(token, value, tuple((t, v) for t, v in top))
-                for token, value, top in logprobs
-            ),
-        )
-    if kind == "finished":
-        return Finished(key, *rest)
-    if kind == "started":
-        return Started(key, *rest)
-    if kind == "refused":
-        return Refused(key, *rest)
-    raise ValueError(f"no event: {kind!r}")

@@ -16,6 +16,7 @@ from headrace.serving.pages.schemas import specs_of
 from headrace.serving.requests import Reply, Request, Route, UnsupportedContentType, failure
 from headrace.serving.served import ServedModel, ServedModels
 from headrace.serving.worker.calls import BINARY, JSON, Call
+from headrace.serving.worker.tensors import BYTES, DATATYPE_OF
 from headrace.version import VERSION
 
 Json = dict[str, Any]
@@ -28,12 +29,6 @@ _COLUMNS: Final = {
     "long": "INT64",
     "float": "FP32",
     "double": "FP64",
-}
-_TENSORS: Final = {
-    "bool": "BOOL",
-    **{f"int{bits}": f"INT{bits}" for bits in (8, 16, 32, 64)},
-    **{f"uint{bits}": f"UINT{bits}" for bits in (8, 16, 32, 64)},
-    **{f"float{bits}": f"FP{bits}" for bits in (16, 32, 64)},
 }
 
 
@@ -167,6 +162,6 @@ def _tensor(spec: Json, unnamed: str) -> Json:
     about = {"name": unnamed if name is None else str(name)}
     tensor = spec.get("tensor-spec")
     if spec.get("type") == "tensor" and isinstance(tensor, Mapping):
-        datatype = _TENSORS.get(str(tensor.get("dtype")), "BYTES")
+        datatype = DATATYPE_OF.get(str(tensor.get("dtype")), BYTES)
         return {**about, "datatype": datatype, "shape": tensor.get("shape")}
-    return {**about, "datatype": _COLUMNS.get(str(spec.get("type")), "BYTES"), "shape": [-1, 1]}
+    return {**about, "datatype": _COLUMNS.get(str(spec.get("type")), BYTES), "shape": [-1, 1]}

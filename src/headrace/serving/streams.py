@@ -13,9 +13,10 @@ from collections.abc import AsyncGenerator, Iterable
 from typing import Any, Final, Protocol
 
 from headrace.errors import HeadraceError, TooManyRequests, Unavailable
-from headrace.serving.calls import DeadlineExceeded, Event, event_of
+from headrace.serving.calls import DeadlineExceeded, Event
 from headrace.serving.engines.base import Finished, Piece, Refused, Started
 from headrace.serving.settings import ServingSettings
+from headrace.serving.worker.events import event_of
 from headrace.serving.worker_process import Loss, WorkerDied, WorkerProcess
 
 _MOST_UNREAD: Final = 50_000

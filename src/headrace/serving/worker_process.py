@@ -107,7 +107,7 @@ class Listener(Protocol):
         """Answers to the next ones of the calls that it was given."""
 
     def heard(self, worker: WorkerProcess, events: list[list[Any]]) -> None:
-        """What became of streams, as `calls.event_of` reads it; nothing: it is still at it."""
+        """What became of streams, as `worker.events` has it; nothing: it is still at it."""
 
     def grew(self, worker: WorkerProcess, memory: int, *, is_spent: bool) -> None:
         """It holds so many bytes; it is spent when it could not get more."""

@@ -19,7 +19,7 @@ ENGINES: Final = (AUTO, "transformers", "onnxruntime", "vllm", "plain")
 _FLAVORS: Final = {"transformers": "transformers", "onnxruntime_genai": "onnxruntime"}
 
 
-def task_of(model: PyFuncModel) -> str | None:
+def _task_of(model: PyFuncModel) -> str | None:
     """The task in OpenAI's shape that a model was saved for."""
     metadata = model.metadata.metadata
     task = metadata.get("task") if isinstance(metadata, dict) else None
@@ -34,7 +34,7 @@ def engine_for(
     """
     if name not in ENGINES:
         raise InvalidRequest(f"There is no engine '{name}'; expected one of: {', '.join(ENGINES)}.")
-    if task_of(model) not in (CHAT, COMPLETIONS):
+    if _task_of(model) not in (CHAT, COMPLETIONS):
         return None
     chosen = name
     if name == AUTO:

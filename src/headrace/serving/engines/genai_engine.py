@@ -43,7 +43,7 @@ def genai_engine(model: GenAIModel, *, slots: int, threads: int | None = None) -
         except Exception as error:  # noqa: BLE001 - see above
             reason = str(error) or type(error).__name__
         else:
-            return ContinuousLoop(decoder, defaults_of_genai(model, config))
+            return ContinuousLoop(decoder, _defaults(model, config))
     log.warning(
         "The requests for the model '%s' take turns, and are not calculated together: %s.",
         model.model_name,
@@ -52,7 +52,7 @@ def genai_engine(model: GenAIModel, *, slots: int, threads: int | None = None) -
     return Interleaved(model, _counting(model), context_length=model.context_length, slots=slots)
 
 
-def defaults_of_genai(model: GenAIModel, config: Mapping[str, Any]) -> dict[str, Any]:
+def _defaults(model: GenAIModel, config: Mapping[str, Any]) -> dict[str, Any]:
     """How the model answers where a request does not say: by its options, else as the `search` of
     its genai_config.json has it, which is what ONNX Runtime GenAI does.
     """

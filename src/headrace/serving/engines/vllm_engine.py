@@ -184,12 +184,12 @@ def vllm_engine(model: PyFuncModel, *, slots: int) -> GenerationEngine:
     facts = model.metadata.flavors["transformers"]
     name = str(facts.get("source_model_name") or "model")
     with checkpoint(model.folder, facts) as folder:
-        loaded = loaded_by(vllm, folder, name, slots)
+        loaded = _loaded_by(vllm, folder, name, slots)
     defaults = {**loaded.engine.model_config.try_get_generation_config(), **model.model_config}
     return VllmEngine(loaded, name, defaults, slots=slots)
 
 
-def loaded_by(vllm: Any, folder: Path, name: str, slots: int) -> Vllm:
+def _loaded_by(vllm: Any, folder: Path, name: str, slots: int) -> Vllm:
     """The checkpoint in `folder`, of which nothing is read later. InvalidRequest where the library
     `vllm` does not take it. No code of it is run, and no pickle read.
     """

@@ -6,15 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from headrace.models.flavors.openai_requests import Sampling
 from headrace.models.model import PYFUNC
-from headrace.serving.engines.base import (
-    Event,
-    Finished,
-    Generation,
-    GenerationEngine,
-    Piece,
-    Started,
-)
+from headrace.serving.engines.base import Generation, GenerationEngine
 from headrace.serving.engines.choice import AUTO, engine_for
+from headrace.serving.worker.events import told
 
 if TYPE_CHECKING:
     from headrace.models.pyfunc import PyFuncModel
@@ -68,18 +62,6 @@ class Generator:
     def step(self) -> list[list[Any]]:
         """What has happened in one step, as `told` says it."""
         return [told(event) for event in self._engine.step()]
-
-
-def told(event: Event) -> list[Any]:
-    """An event as a list that starts with its kind."""
-    if isinstance(event, Piece):
-        logprobs = [[each.text, each.logprob, each.top] for each in event.logprobs]
-        return ["piece", event.key, event.index, event.text, logprobs]
-    if isinstance(event, Finished):
-        return ["finished", event.key, event.index, event.reason, event.tokens]
-    if isinstance(event, Started):
-        return ["started", event.key, event.prompt_tokens]
-    return ["refused", event.key, event.message, event.code]
 
 
 def generator_for(model: PyFuncModel, wanted: dict[str, Any]) -> Generator | None:

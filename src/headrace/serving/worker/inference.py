@@ -48,7 +48,7 @@ class Inference:
 
     def answer(self, predictions: Any, signature: ModelSignature | None) -> Answered:
         """The predictions as tensors. Raises InvalidRequest for outputs that are not there."""
-        found = outputs_of(predictions, None if signature is None else signature.outputs)
+        found = _outputs_of(predictions, None if signature is None else signature.outputs)
         wanted = self.wanted
         if wanted is None:
             wanted = dict.fromkeys(found, self.is_binary)
@@ -110,7 +110,7 @@ def params_of(asked: Inference, signature: ModelSignature | None) -> _Json | Non
     return {name: value for name, value in asked.parameters.items() if name in known} or None
 
 
-def outputs_of(predictions: Any, schema: Schema | None) -> dict[str, NDArray[Any]]:
+def _outputs_of(predictions: Any, schema: Schema | None) -> dict[str, NDArray[Any]]:
     """Predictions as arrays by name: those of the columns of a table or of a dictionary of arrays,
     else of the signature's only output, else "output-0".
     """

@@ -29,7 +29,8 @@ _NUMPY: Final = {
     **{f"FP{bits}": f"float{bits}" for bits in (16, 32, 64)},
 }
 DATATYPES: Final = (*_NUMPY, BYTES)
-_NAMES: Final = {name: datatype for datatype, name in _NUMPY.items()}
+DATATYPE_OF: Final = {name: datatype for datatype, name in _NUMPY.items()}
+"""The datatype of each of NumPy's types; BYTES for those that are not here."""
 _KINDS: Final[dict[str, frozenset[type]]] = {
     "b": frozenset({bool}),
     "i": frozenset({int}),
@@ -86,7 +87,7 @@ def encode_tensor(
     name: str, values: NDArray[Any], *, is_binary: bool
 ) -> tuple[dict[str, Any], bytes]:
     """An entry of `outputs`, and the bytes behind the JSON (none unless `is_binary`)."""
-    datatype = _NAMES.get(values.dtype.name, BYTES)
+    datatype = DATATYPE_OF.get(values.dtype.name, BYTES)
     head = {"name": name, "datatype": datatype, "shape": [*values.shape]}
     items = values.ravel()
     if datatype != BYTES:
