@@ -61,7 +61,7 @@ def _asked(request: dict[str, Any]) -> tuple[str, str]:
 
 def _words(what: str, rest: str) -> Iterator[str]:
     if what == "raise":
-        raise RuntimeError("as it was asked to")
+        raise RuntimeError(f"as it was asked to {rest}")
     if what == "mark":
         Path(rest).touch()
     while what in ("forever", "flood"):

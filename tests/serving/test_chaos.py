@@ -54,6 +54,19 @@ def test_a_request_that_fails_says_why_and_nothing_of_the_inside(
     assert said(server, ("echo", 2)) == "2.0"
 
 
+def test_what_a_model_raises_fills_neither_answers_nor_the_log(server: ServingProcess) -> None:
+    before = server.workers(), len(server.log)
+    answer = server.ask(asked(("bellow", 70e6)))
+    message = answer.json()["message"]
+    assert answer.status == 400
+    assert "ValueError: zzz" in message
+    assert message.endswith("z\nthe end")
+    assert len(message) < 2_100
+    server.wait_for("z\nthe end\n")
+    assert len(server.log) - before[1] < 30_000
+    assert server.workers() == before[0]
+
+
 def test_what_a_model_prints_is_in_the_log_and_in_no_answer(server: ServingProcess) -> None:
     assert said(server, ("print", 3)) == "None"
     server.wait_for("printed 3.0")

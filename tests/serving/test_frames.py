@@ -75,6 +75,13 @@ def test_what_is_no_frame_is_refused_before_it_is_kept(stream: bytes) -> None:
         Unpacker(1000).feed(stream)
 
 
+def test_the_head_has_a_limit_of_its_own() -> None:
+    (stream,) = pack({"text": "x" * 100})
+    assert Unpacker(max_head=111).feed(stream)
+    with pytest.raises(FrameError, match="announces 111"):
+        Unpacker(max_head=110).feed(stream)
+
+
 def test_a_head_that_is_too_large_is_not_sent() -> None:
     with pytest.raises(FrameError, match="too large"):
         pack({"text": "x" * MAX_HEAD})

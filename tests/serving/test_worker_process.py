@@ -14,6 +14,7 @@ import pytest
 from headrace.models.handover import hand_over
 from headrace.serving.worker.answers import Answered, Failed
 from headrace.serving.worker.calls import Call
+from headrace.serving.worker.frames import MAX_TOLD
 from headrace.serving.worker_process import Loss, WorkerLost, WorkerProcess, WorkerSpec
 from tests.serving.loops import in_loop
 from tests.serving.models import asked
@@ -107,6 +108,18 @@ def test_a_worker_that_speaks_nonsense_is_ended(unruly: Path, tmp_path: Path, he
             await worker.start()
 
     test()
+
+
+@in_loop
+async def test_a_head_that_would_fill_the_memory_of_the_server_is_not_waited_for(
+    unruly: Path, tmp_path: Path
+) -> None:
+    program = tmp_path / "announces.py"
+    program.write_text((SPEAKS % ("", 3600)).replace("len(head)", str(MAX_TOLD + 1)))
+    worker = WorkerProcess(spec_of(unruly, program=(str(program),)), Notes(), None)
+    with pytest.raises(WorkerLost, match="did not answer in the server's language"):
+        async with asyncio.timeout(30):
+            await worker.start()
 
 
 @in_loop

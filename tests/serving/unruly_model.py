@@ -61,6 +61,10 @@ def _raise(error: BaseException) -> Callable[..., str]:
     return deed
 
 
+def _bellow(length: float) -> None:
+    raise ValueError("z" * int(length) + "\nthe end")
+
+
 def _hang(_value: float) -> None:
     ctypes.PyDLL(None).sleep(_FOREVER)  # holds the interpreter, as a library in C may
 
@@ -104,6 +108,7 @@ _DEEDS: Final[dict[str, Callable[..., str]]] = {
     "rows": lambda _value, rows=1: str(rows),
     "pid": _deed(lambda _: os.getpid()),
     "raise": _raise(ValueError("the secret of row 7")),
+    "bellow": _deed(_bellow),
     "sys_exit": _raise(SystemExit(3)),
     "interrupt": _raise(KeyboardInterrupt()),
     "stop": _raise(Stop("at once")),

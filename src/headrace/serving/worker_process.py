@@ -24,7 +24,7 @@ from headrace.serving.calls import ModelFailed
 from headrace.serving.spawning import PROGRAM, Reserve, Spawned, spawn
 from headrace.serving.worker.answers import Answered, Failed
 from headrace.serving.worker.calls import Call
-from headrace.serving.worker.frames import FrameError, Unpacker, pack
+from headrace.serving.worker.frames import MAX_TOLD, FrameError, Unpacker, pack
 
 log = logging.getLogger("headrace.serving")
 
@@ -126,7 +126,7 @@ class WorkerProcess(asyncio.Protocol):
         self._spec = spec
         self._listener = listener
         self._memory_limit = memory_limit
-        self._unpacker = Unpacker(MAX_ANSWERS)
+        self._unpacker = Unpacker(MAX_ANSWERS, MAX_TOLD)
         self._transport: asyncio.Transport | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._loaded: asyncio.Future[Ready] | None = None

@@ -75,6 +75,23 @@ class TestPieces:
         assert says in refused.message
         assert alone(engine, said("say hi")).text() == "hi"
 
+    def test_a_long_text_comes_in_pieces_that_frames_take(
+        self, engine: PredictedEngine, is_streamed: bool
+    ) -> None:
+        text = "x" * 600_000
+        told = alone(engine, said(f"say {text}", is_streamed=is_streamed))
+        assert told.text() == text
+        assert len(told.pieces[0]) == 3
+
+    def test_what_the_model_raises_is_cut(
+        self, engine: PredictedEngine, is_streamed: bool, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        refused = alone(engine, said(f"raise {'x' * 90_000} end", is_streamed=is_streamed)).refused
+        assert refused is not None
+        assert refused.message.endswith("xx end")
+        assert len(refused.message) < 2_100
+        assert len(caplog.text) < 22_000
+
     @pytest.mark.parametrize("asked", [{"logprobs": 0}, {"logit_bias": ((1, 2.0),)}])
     def test_what_it_does_not_have_is_refused(
         self, engine: PredictedEngine, is_streamed: bool, asked: dict[str, Any]

@@ -19,12 +19,14 @@ from headrace.serving.engines.base import (
     Refused,
     Started,
 )
+from headrace.serving.engines.raised import cut, message_of, trace_of
 
 if TYPE_CHECKING:
     from headrace.models.pyfunc import PyFuncModel
 
 _log: Final = logging.getLogger("headrace.serving")
 _SAID: Final = ("max_tokens", "temperature", "top_p", "top_k")
+_LONGEST_PIECE: Final = 1 << 18
 _PENALTIES: Final = ("frequency_penalty", "presence_penalty")
 
 
@@ -68,10 +70,10 @@ class PredictedEngine(GenerationEngine):
         try:
             event = next(events, None)
         except HeadraceError as error:
-            event = Refused(key, error.message, error.error_code)
+            event = Refused(key, cut(error.message), error.error_code)
         except Exception as error:  # noqa: BLE001 - the model's own code may raise anything
-            _log.exception("The model raised at a request for text.")
-            said = f"The model could not predict: {type(error).__name__}: {error}"
+            _log.error("The model raised at a request for text:\n%s", trace_of(error))
+            said = f"The model could not predict: {message_of(error)}"
             event = Refused(key, said, "BAD_REQUEST")
         if event is None or isinstance(event, Refused):
             self._current = None
@@ -133,8 +135,7 @@ class PredictedEngine(GenerationEngine):
             yield Started(asked.key, _count(usage.get("prompt_tokens")))
         cutter = StopCutter(asked.sampling.stop)
         text = cutter.add(text) + cutter.rest()
-        if text:
-            yield Piece(asked.key, index, text)
+        yield from _pieces_of(asked.key, index, text)
         reason = "stop" if cutter.is_stopped else reason
         yield Finished(asked.key, index, reason, _count(usage.get("completion_tokens")))
 
@@ -149,14 +150,10 @@ class PredictedEngine(GenerationEngine):
             for piece in pieces:
                 text, ended = _piece(_plain(piece))
                 reason = ended or reason
-                text = cutter.add(text)
-                if text:
-                    yield Piece(asked.key, index, text)
+                yield from _pieces_of(asked.key, index, cutter.add(text))
                 if cutter.is_stopped:
                     break
-        rest = cutter.rest()
-        if rest:
-            yield Piece(asked.key, index, rest)
+        yield from _pieces_of(asked.key, index, cutter.rest())
         yield Finished(asked.key, index, "stop" if cutter.is_stopped else reason, 0)
 
     def _pieces(self, request: dict[str, Any]) -> Iterator[Any] | None:
@@ -167,6 +164,12 @@ class PredictedEngine(GenerationEngine):
         except InvalidRequest:  # it has none; what else is wrong, predicting will tell as well
             return None
         return iter(()) if first is None else _with_first(first, pieces)
+
+
+def _pieces_of(key: int, index: int, text: str) -> Iterator[Piece]:
+    """A text in pieces that are never more than a frame takes; none for no text."""
+    for start in range(0, len(text), _LONGEST_PIECE):
+        yield Piece(key, index, text[start : start + _LONGEST_PIECE])
 
 
 class _Closing:
@@ -190,8 +193,8 @@ def _with_first(first: Any, rest: Iterator[Any]) -> Generator[Any, None, None]:
 def _close(events: Generator[Event, None, None]) -> None:
     try:
         events.close()
-    except Exception:  # noqa: BLE001 - the model's own code, about an answer that nobody waits for
-        _log.exception("The model raised when its answer was given up.")
+    except Exception as error:  # noqa: BLE001 - the model's own code; nobody waits for the answer
+        _log.error("The model raised when its answer was given up:\n%s", trace_of(error))
 
 
 def _plain(answer: Any) -> Any:

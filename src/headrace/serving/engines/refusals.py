@@ -7,6 +7,7 @@ from typing import Final
 
 from headrace.errors import HeadraceError
 from headrace.serving.engines.base import Refused
+from headrace.serving.engines.raised import cut, message_of, trace_of
 
 _log: Final = logging.getLogger("headrace.serving")
 _LONGEST: Final = 500
@@ -17,7 +18,7 @@ def refusal(key: int, error: Exception) -> Refused:
     traceback, and its first line to the author.
     """
     if isinstance(error, HeadraceError):
-        return Refused(key, error.message, error.error_code)
-    _log.error("The model raised at one request.", exc_info=error)
-    said = f"The model raised {type(error).__name__}: {error}".partition("\n")[0]
+        return Refused(key, cut(error.message), error.error_code)
+    _log.error("The model raised at one request:\n%s", trace_of(error))
+    said = f"The model raised {message_of(error)}".partition("\n")[0]
     return Refused(key, said[:_LONGEST], "INTERNAL_ERROR")

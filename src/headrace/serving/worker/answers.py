@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import traceback
 from dataclasses import dataclass, field
 
 from headrace.errors import HeadraceError
+from headrace.serving.engines.raised import cut, message_of, trace_of
 from headrace.serving.worker.calls import JSON
 
 
@@ -32,8 +32,8 @@ class Failed:
 def failed_by(error: Exception) -> Failed:
     """What is told of what the model's code, or the reading of a request for it, has raised."""
     if isinstance(error, HeadraceError):
-        return Failed(error.message, error.error_code, error.http_status)
-    trace = "".join(traceback.format_exception(error))
+        return Failed(cut(error.message), error.error_code, error.http_status)
+    trace = trace_of(error)
     if isinstance(error, MemoryError):
         return Failed("The model ran out of memory over this request.", trace=trace)
-    return Failed(f"The model could not predict: {type(error).__name__}: {error}", trace=trace)
+    return Failed(f"The model could not predict: {message_of(error)}", trace=trace)

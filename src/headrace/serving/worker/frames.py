@@ -14,6 +14,8 @@ from typing import Any, Final
 
 _LENGTHS: Final = struct.Struct("!II")
 MAX_HEAD: Final = 64 << 20
+MAX_TOLD: Final = 8 << 20
+"""Bytes of a head that a worker sends: what it holds in Python takes many times as much memory."""
 MAX_BODY: Final = (1 << 32) - 1
 _JOINED: Final = 1 << 16
 """Bytes up to which copying into one piece costs less than sending many."""
@@ -45,10 +47,11 @@ def pack(head: dict[str, Any], bodies: Sequence[bytes] = ()) -> list[bytes]:
 class Unpacker:
     """Frames out of bytes that come in any pieces."""
 
-    def __init__(self, max_body: int = MAX_BODY) -> None:
+    def __init__(self, max_body: int = MAX_BODY, max_head: int = MAX_HEAD) -> None:
         self._rest = bytearray()
         self._needed = _LENGTHS.size
         self._max_body = max_body
+        self._max_head = max_head
 
     def feed(self, data: bytes) -> list[Frame]:
         """The frames that `data` completes. Raises FrameError for what is none."""
@@ -65,7 +68,7 @@ class Unpacker:
                 self._needed = _LENGTHS.size
                 break
             head_length, body_length = _LENGTHS.unpack_from(data, at)
-            if head_length > MAX_HEAD or body_length > self._max_body:
+            if head_length > self._max_head or body_length > self._max_body:
                 raise FrameError(f"A frame announces {head_length} and {body_length} bytes.")
             middle = start + head_length
             end = middle + body_length

@@ -11,13 +11,13 @@ import logging
 import select
 import socket
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from headrace.errors import HeadraceError
 from headrace.models.handover import load_handed
 from headrace.models.pyfunc import PyFuncModel
+from headrace.serving.engines.raised import cut, message_of, trace_of
 from headrace.serving.worker import process
 from headrace.serving.worker.answers import Answered, Failed
 from headrace.serving.worker.calls import Call
@@ -30,8 +30,10 @@ from headrace.serving.worker.scoring import Scorer
 MAX_ANSWER: Final = 512 << 20
 """Bytes of one answer at most: more would fill the server's memory."""
 _CHUNK: Final = 1 << 18
-_FRAME: Final = 8 << 20
+_FRAME: Final = 4 << 20
 """Bytes of answers after which those that are there are sent."""
+_WIDEST: Final = 12
+"""Bytes that a character may take in the head of a frame."""
 _SIGN_OF_LIFE: Final = 1.0
 """Seconds after which a worker that makes text says that it still does, though there is none."""
 
@@ -78,7 +80,7 @@ class Worker:
                     self._step(generator)
         except BrokenEngineError as error:
             cause = error.__cause__
-            self._say_failure(f"the model could not go on: {_told_error(cause)}", cause)
+            self._say_failure(f"the model could not go on: {message_of(cause)}", cause)
             return 1
         except (BrokenPipeError, ConnectionResetError):
             return 0
@@ -106,7 +108,7 @@ class Worker:
             self._say_failure(error.message, None)
             return
         except BaseException as error:  # noqa: BLE001 - loading runs the model's code, exit() too
-            self._say_failure(_told_error(error), error)
+            self._say_failure(message_of(error), error)
             return
         # What the model and its libraries made lives as long as the worker: nothing to look for.
         gc.collect()
@@ -152,6 +154,7 @@ class Worker:
                 size += len(answer.body)
             else:
                 told.append([0, None, vars(answer)])
+                size += _WIDEST * (len(answer.message) + len(answer.trace or ""))
         if self._memory_limit:
             head["memory"] = process.memory()
             head["is_spent"] = any(map(_is_out_of_memory, answers))
@@ -171,8 +174,8 @@ class Worker:
             self._spoke_at = now
 
     def _say_failure(self, message: str, error: BaseException | None) -> None:
-        trace = "".join(traceback.format_exception(error)) if error else None
-        self._say({"op": "failed", "message": message, "trace": trace})
+        trace = trace_of(error) if error else None
+        self._say({"op": "failed", "message": cut(message), "trace": trace})
 
     def _say(self, head: dict[str, Any], bodies: Sequence[bytes] = ()) -> None:
         for piece in pack(head, bodies):
@@ -189,8 +192,8 @@ def _answers_of(scorer: Scorer, calls: Sequence[Call]) -> list[Answered | Failed
         return [_bounded(answer) for answer in answers]
     except BaseException as error:  # noqa: BLE001 - exit() and the like, in the model's code
         if len(calls) == 1:
-            message = f"The model could not predict: {_told_error(error)}"
-            return [Failed(message, trace=traceback.format_exc())]
+            message = f"The model could not predict: {message_of(error)}"
+            return [Failed(message, trace=trace_of(error))]
     return [answer for call in calls for answer in _answers_of(scorer, [call])]
 
 
@@ -209,8 +212,3 @@ def _is_out_of_memory(answer: Answered | Failed) -> bool:
         return False
     last = answer.trace.rstrip().rpartition("\n")[2]
     return last.partition(":")[0].endswith("MemoryError")
-
-
-def _told_error(error: BaseException | None) -> str:
-    text = str(error)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
