@@ -15,8 +15,8 @@ import pytest
 
 from headrace.errors import TooManyRequests, Unavailable
 from headrace.models.flavors.openai_requests import Sampling
-from headrace.serving.calls import DeadlineExceeded, Event, ModelFailed
-from headrace.serving.engines.base import Finished, Piece, Refused, Started
+from headrace.serving.calls import DeadlineExceeded, ModelFailed
+from headrace.serving.engines.base import Event, Finished, Piece, Refused, Started
 from headrace.serving.pool import Pool
 from headrace.serving.worker import boot
 from headrace.serving.worker.calls import Call

@@ -1,9 +1,8 @@
-"""What can come of a call of a model."""
+"""Why a call of a model has no answer."""
 
 from __future__ import annotations
 
 from headrace.errors import HeadraceError
-from headrace.serving.engines.base import Finished, Piece, Refused, Started
 
 
 class ModelFailed(HeadraceError):
@@ -25,7 +24,3 @@ class DeadlineExceeded(HeadraceError):
 
     error_code = "DEADLINE_EXCEEDED"
     http_status = 504
-
-
-Event = Started | Piece | Finished | Refused | ModelFailed
-"""What comes of a request for text."""

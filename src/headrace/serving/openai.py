@@ -108,7 +108,7 @@ class OpenAI:
         """The answer, whole or in pieces; `name` is what it says of the model."""
         _check_length(model, asked)
         streams = [model.generate(head) for head in asked.heads]
-        events = numbered(streams, asked.n)
+        events = numbered(streams)
         async with request.until_hung_up():
             if not asked.is_stream:
                 return _json(await whole_answer(asked, name, events))

@@ -16,8 +16,7 @@ from headrace.models.flavors.openai_answers import (
     completion_answer,
     usage_of,
 )
-from headrace.serving.calls import Event
-from headrace.serving.engines.base import Finished, Piece, Refused, Started, TokenLogprob
+from headrace.serving.engines.base import Event, Finished, Piece, Refused, Started, TokenLogprob
 from headrace.serving.openai_requests import TextRequest
 
 _MOST_WAITING: Final = 64
@@ -55,28 +54,18 @@ class Usage:
         return usage_of(self.prompt_tokens, self.completion_tokens)
 
 
-def checked(event: Event) -> Started | Piece | Finished:
-    """An event that is good news. Raises what the others tell."""
-    if isinstance(event, Refused):
-        status = 500 if event.code == "INTERNAL_ERROR" else 400
-        raise error_from_code(event.code, event.message, status)
-    if isinstance(event, HeadraceError):
-        raise event
-    return event
-
-
 async def numbered(
-    streams: Sequence[AsyncGenerator[Event, None]], n: int
+    streams: Sequence[AsyncGenerator[Event, None]],
 ) -> AsyncGenerator[Numbered, None]:
-    """The events of all prompts as they come, until all of their `n` choices are over."""
+    """The events of all prompts as they come. Raises what a refusal tells."""
     if len(streams) == 1:
-        async with aclosing(_until_over(streams[0], n)) as events:
+        async with aclosing(_unrefused(streams[0])) as events:
             async for event in events:
                 yield 0, event
         return
     queue: asyncio.Queue[Numbered | HeadraceError | None] = asyncio.Queue(_MOST_WAITING)
     tasks = [
-        asyncio.create_task(_pass_on(queue, number, _until_over(stream, n)))
+        asyncio.create_task(_pass_on(queue, number, _unrefused(stream)))
         for number, stream in enumerate(streams)
     ]
     try:
@@ -107,17 +96,15 @@ async def _pass_on(
         await queue.put(None)
 
 
-async def _until_over(
-    stream: AsyncGenerator[Event, None], n: int
+async def _unrefused(
+    stream: AsyncGenerator[Event, None],
 ) -> AsyncGenerator[Started | Piece | Finished, None]:
     async with aclosing(stream) as events:
-        async for told in events:
-            event = checked(told)
+        async for event in events:
+            if isinstance(event, Refused):
+                status = 500 if event.code == "INTERNAL_ERROR" else 400
+                raise error_from_code(event.code, event.message, status)
             yield event
-            if isinstance(event, Finished):
-                n -= 1
-                if not n:
-                    return
 
 
 async def whole_answer(

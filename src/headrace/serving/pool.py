@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from headrace.errors import Unavailable
-from headrace.serving.calls import Event
+from headrace.serving.engines.base import Event
 from headrace.serving.predictions import IsGone, Predictions
 from headrace.serving.settings import ServingSettings
 from headrace.serving.streams import Streams

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from headrace.errors import HeadraceError
-from headrace.serving.calls import Event, ModelFailed
-from headrace.serving.engines.base import Piece, Refused
+from headrace.serving.engines.base import Event, Piece, Refused
 from headrace.serving.worker.calls import JSON, Call
 
 
@@ -76,7 +75,7 @@ class Recording:
                 async for event in events:
                     if isinstance(event, Piece) and event.index == 0:
                         text.append(event.text)
-                    elif isinstance(event, Refused | ModelFailed):
+                    elif isinstance(event, Refused):
                         failure = event.message
                     yield event
         except HeadraceError as error:

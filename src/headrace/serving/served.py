@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import Any
 
 from headrace.errors import HeadraceError, InvalidRequest, NotFound, Unavailable
-from headrace.serving.calls import Event
+from headrace.serving.engines.base import Event
 from headrace.serving.predictions import IsGone
 from headrace.serving.recording import Recorder, Recording
 from headrace.serving.served_version import ServedVersion

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from headrace.errors import HeadraceError
-from headrace.serving.calls import ModelFailed
-from headrace.serving.engines.base import Finished, Refused
+from headrace.serving.engines.base import Refused
 from headrace.serving.recording import Recorder, Recording
 from headrace.serving.served_version import ServedVersion
 from headrace.serving.worker.answers import Answered
@@ -91,16 +90,11 @@ class Shadow:
         if recording is not None:
             events = recording.events(events, head)
         failure: str | None = None
-        open_choices = head["sampling"]["n"]
         try:
             async with aclosing(events):
                 async for event in events:
-                    if isinstance(event, Refused | ModelFailed):
+                    if isinstance(event, Refused):
                         failure = event.message
-                        break
-                    open_choices -= isinstance(event, Finished)
-                    if not open_choices:
-                        break
         except HeadraceError as error:
             failure = error.message
         self._count(failure)

@@ -13,8 +13,8 @@ from collections.abc import AsyncGenerator, Iterable
 from typing import Any, Final, Protocol
 
 from headrace.errors import HeadraceError, TooManyRequests, Unavailable
-from headrace.serving.calls import DeadlineExceeded, Event
-from headrace.serving.engines.base import Finished, Piece, Refused, Started
+from headrace.serving.calls import DeadlineExceeded
+from headrace.serving.engines.base import Event, Finished, Piece, Refused, Started
 from headrace.serving.settings import ServingSettings
 from headrace.serving.worker.events import event_of
 from headrace.serving.worker_process import Loss, WorkerDied, WorkerProcess
