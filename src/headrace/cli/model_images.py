@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from headrace.cli import output
-from headrace.cli.models import models, track
+from headrace.cli.models import models, tracked
 
 
 def _image_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -46,13 +46,7 @@ def _image_options(command: Callable[..., Any]) -> Callable[..., Any]:
             is_flag=True,
             help="Leave the model's files out; they are mounted at /opt/ml/model.",
         ),
-        click.option(
-            "--tracking-uri",
-            metavar="URI",
-            callback=track,
-            expose_value=False,
-            help="Where runs:/ and models:/ lie.  [default: HEADRACE_TRACKING_URI]",
-        ),
+        tracked,
         click.option(
             "--model-uri",
             "-m",
@@ -98,6 +92,7 @@ def generate_dockerfile(
     """
     from headrace.deploy.context import write_context
     from headrace.deploy.docker import check_options, explain_mlflow
+    from headrace.deploy.dockerfile import run_command
     from headrace.deploy.image import plan_image
 
     check_options(env_manager, mlflow_home, install_java=install_java)
@@ -108,8 +103,7 @@ def generate_dockerfile(
     what = f"The model is {plan.signed_by}." if plan.model else "The model is to be mounted."
     output.note(f"{what} Build its image, and run it on port 8080:")
     output.note(f"  docker build -t {plan.tag} {output_directory}")
-    volume = "" if plan.is_baked else " -v PATH_OF_THE_MODEL:/opt/ml/model:ro"
-    output.note(f"  docker run --init -p 8080:8080{volume} {plan.tag}")
+    output.note(f"  {run_command(plan, plan.tag)}")
 
 
 @models.command(

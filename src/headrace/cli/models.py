@@ -23,12 +23,21 @@ _LOCAL: Final = "local"
 _MANAGERS: Final = ("uv", "virtualenv", _LOCAL)
 
 
-def track(_context: click.Context, _option: click.Parameter, uri: str | None) -> None:
+def _track(_context: click.Context, _option: click.Parameter, uri: str | None) -> None:
     """What --tracking-uri does."""
     if uri:
         from headrace.client.tracking import set_tracking_uri
 
         set_tracking_uri(uri)
+
+
+tracked = click.option(
+    "--tracking-uri",
+    metavar="URI",
+    callback=_track,
+    expose_value=False,
+    help="Where runs:/ and models:/ lie.  [default: HEADRACE_TRACKING_URI]",
+)
 
 
 def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -39,13 +48,7 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
             is_flag=True,
             help="Let this model run code, though nobody whom you trust has signed it.",
         ),
-        click.option(
-            "--tracking-uri",
-            metavar="URI",
-            callback=track,
-            expose_value=False,
-            help="Where runs:/ and models:/ lie.  [default: HEADRACE_TRACKING_URI]",
-        ),
+        tracked,
         click.option(
             "--model-uri",
             "-m",

@@ -16,7 +16,7 @@ import click
 from headrace import settings
 from headrace.cli import output
 from headrace.cli.command import Command
-from headrace.cli.models import models, track
+from headrace.cli.models import models, tracked
 from headrace.cli.options import several
 
 if TYPE_CHECKING:
@@ -102,13 +102,7 @@ def _listening(command: Callable[..., Any]) -> Callable[..., Any]:
     help="A folder, runs:/ID/PATH, models:/NAME/VERSION, models:/NAME@ALIAS, models:/m-ID. "
     "May be repeated.",
 )
-@click.option(
-    "--tracking-uri",
-    metavar="URI",
-    callback=track,
-    expose_value=False,
-    help="Where runs:/ and models:/ lie.  [default: HEADRACE_TRACKING_URI]",
-)
+@tracked
 @click.option(
     "--trust",
     is_flag=True,

@@ -43,14 +43,19 @@ def dockerfile(plan: ImagePlan, wheel: str) -> str:
     return "\n".join([*parts, _final(plan)])
 
 
+def run_command(plan: ImagePlan, image: str) -> str:
+    """What runs the image of that name."""
+    volume = "" if plan.is_baked else f" -v PATH_OF_THE_MODEL:{MODEL}:ro"
+    return f"docker run --init -p {PORT}:{PORT}{volume} {image}"
+
+
 def _head(plan: ImagePlan) -> str:
     what = f"the model '{plan.name}' ({plan.signed_by})" if plan.model else "a mounted model"
-    volume = "" if plan.is_baked else f" -v PATH_OF_THE_MODEL:{MODEL}:ro"
     return f"""\
 {MADE_BY} {VERSION}. Serves {what}.
 #
 # Build it:  docker build -t NAME .
-# Run it:    docker run -p {PORT}:{PORT}{volume} NAME
+# Run it:    {run_command(plan, "NAME")}
 #
 # Indexes of packages other than uv's and pip's own, without passwords, are build arguments:
 #   --build-arg PIP_INDEX_URL=URL --build-arg UV_DEFAULT_INDEX=URL

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -44,7 +44,7 @@ class ImagePlan:
     """What the model's environment has; None where that is made when the container starts."""
     signers: tuple[str, ...] = ()
     """Who is trusted in the image, as lines of the file `trusted_signers`."""
-    system_packages: tuple[str, ...] = field(default=())
+    system_packages: tuple[str, ...] = ()
 
     @property
     def tag(self) -> str:
