@@ -26,11 +26,12 @@ from headrace.serving.requests import Reply, Request, Route
 from headrace.serving.served import ServedModel, ServedModels
 from headrace.serving.worker.calls import Call
 
-_PATHS: Final = {
+PATHS: Final = {
     CHAT: "/v1/chat/completions",
     COMPLETIONS: "/v1/completions",
     EMBEDDINGS: "/v1/embeddings",
 }
+"""Where models of each task are asked."""
 Asked = TypeVar("Asked")
 _LARGE: Final = 1 << 18
 """Bytes of a body that is read beside the event loop."""
@@ -50,9 +51,9 @@ class OpenAI:
     def routes(self) -> list[Route]:
         """What this format adds to the server."""
         return [
-            Route("POST", _PATHS[CHAT], self.chat, openai_error),
-            Route("POST", _PATHS[COMPLETIONS], self.completions, openai_error),
-            Route("POST", _PATHS[EMBEDDINGS], self.embeddings, openai_error),
+            Route("POST", PATHS[CHAT], self.chat, openai_error),
+            Route("POST", PATHS[COMPLETIONS], self.completions, openai_error),
+            Route("POST", PATHS[EMBEDDINGS], self.embeddings, openai_error),
             Route("GET", "/v1/models", self.list_models, openai_error),
             Route("GET", "/v1/models/{model}", self.one_model, openai_error),
         ]
@@ -89,7 +90,7 @@ class OpenAI:
         """
         task = model.current.task
         generates = model.current.pool.generates
-        if task not in _PATHS or (generates is None and task != EMBEDDINGS):
+        if task not in PATHS or (generates is None and task != EMBEDDINGS):
             return None
         is_own_answer = generates is not None and generates["is_own_answer"]
         if is_own_answer and b'"stream"' not in body:
@@ -129,9 +130,9 @@ class OpenAI:
         has = model.current.task
         if has == task or (has == CHAT and task == COMPLETIONS):
             return model
-        if has in _PATHS:
+        if has in PATHS:
             raise InvalidRequest(
-                f"The model '{model.name}' has the task {has}, so it is asked at {_PATHS[has]}."
+                f"The model '{model.name}' has the task {has}, so it is asked at {PATHS[has]}."
             )
         raise InvalidRequest(
             f"The model '{model.name}' has no task in OpenAI's shape; save it with task='{task}', "

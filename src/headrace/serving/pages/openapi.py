@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from headrace.models.flavors.openai_requests import CHAT, COMPLETIONS, EMBEDDINGS
 from headrace.serving.invocations import CONTENT_TYPES
+from headrace.serving.openai import PATHS
 from headrace.serving.pages.schemas import Json, request_schema
 from headrace.serving.served import ServedModel
 from headrace.serving.worker.calls import JSON
@@ -21,9 +22,9 @@ _ERRORS: Final = {
     "504": "The prediction took too long.",
 }
 _TEXT_ROUTES: Final = {
-    CHAT: ("/v1/chat/completions", "Answer a conversation", "messages", {"type": "array"}),
-    COMPLETIONS: ("/v1/completions", "Go on from a text", "prompt", {"type": "string"}),
-    EMBEDDINGS: ("/v1/embeddings", "Embed texts", "input", {}),
+    CHAT: ("Answer a conversation", "messages", {"type": "array"}),
+    COMPLETIONS: ("Go on from a text", "prompt", {"type": "string"}),
+    EMBEDDINGS: ("Embed texts", "input", {}),
 }
 
 
@@ -108,7 +109,8 @@ def _inference(name: str) -> dict[str, Json]:
 
 
 def _text(task: str, names: Sequence[str]) -> tuple[str, Json]:
-    path, summary, field, kind = _TEXT_ROUTES[task]
+    path = PATHS[task]
+    summary, field, kind = _TEXT_ROUTES[task]
     properties: dict[str, Any] = {"model": {"enum": list(names)}, field: kind}
     if task != EMBEDDINGS:
         properties["stream"] = {"type": "boolean"}

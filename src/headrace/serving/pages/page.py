@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from html import escape
-from typing import Any, Final
+from typing import Any
 
+from headrace.models.flavors.openai_requests import CHAT
 from headrace.serving.pages.schemas import Json, shown_type, specs_of
 from headrace.serving.served import ServedModel
 from headrace.version import VERSION
-
-_CHAT: Final = "llm/v1/chat"
 
 
 def page_for(models: Sequence[ServedModel], style: str, script: str) -> str:
@@ -36,7 +35,7 @@ How its models are: <a href="/models">models</a>.</footer>
 
 def _section(model: ServedModel) -> str:
     current = model.current
-    is_chat = current.task == _CHAT
+    is_chat = current.task == CHAT
     task = f' <span class="soft">{escape(current.task)}</span>' if current.task else ""
     tables = "".join(
         _table(title, specs_of(current.description, part))
