@@ -149,6 +149,7 @@ def test_signatures_from_type_hints_take_inputs_as_they_are() -> None:
         (b"\xff", "no UTF-8"),
         ("{", "no JSON: Expecting"),
         ("[" * 100_000, "nested too deeply"),
+        ('{"inputs": %s}' % ("9" * 5_000), "number in it has more than 4300 digits.$"),
         ("[1]", "one of 'dataframe_split', .*; it is a list"),
         ("3", "it is a number"),
         ("null", "it is null"),
@@ -214,3 +215,47 @@ def test_csv() -> None:
     for broken in ("", "a,b\n1,2,3\n4\n1,2,3,4,5\n"):
         with pytest.raises(InvalidRequest, match="no CSV"):
             decode_csv(broken, TABLE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "," * 10_000,
+        "\n \r\n" + "a," * 10_000 + "\n1\n",
+        '"a\n",' + "b," * 9_999,
+        "a\n" + "," * 10_000,
+        "a\r" + "1," * 10_000,
+    ],
+    ids=["header", "after empty lines", "after a line in quotes", "row", "row of an old Mac"],
+)
+def test_csv_of_very_many_columns_is_refused_before_it_is_read(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="has 10,001 columns; at most 10,000"):
+        decode_csv(text)
+
+
+def test_csv_of_many_columns_is_read() -> None:
+    header = ",".join(f"c{place}" for place in range(10_000))
+    assert decode_csv(f"{header}\n").shape == (0, 10_000)
+
+
+@given(
+    st.lists(st.lists(st.text('a1",\r\n ', max_size=4), max_size=3), max_size=3)
+    | st.just([["x" * 200_000]])
+)
+def test_any_csv_is_read_or_refused(rows: list[list[str]]) -> None:
+    try:
+        assert len(decode_csv("\n".join(map(",".join, rows))).columns)
+    except InvalidRequest:
+        return
+
+
+@pytest.mark.parametrize("names", [["x", "s", "x"], ["s", "s", "x"]])
+def test_a_column_that_is_there_twice_is_named(names: list[str]) -> None:
+    request = {"dataframe_split": {"columns": names, "data": [[1, 2, 3]]}}
+    with pytest.raises(InvalidRequest, match=f"columns twice: .'{names[0]}'"):
+        decode_payload(request, TABLE)
+
+
+def test_letters_that_base64_does_not_have_are_a_text() -> None:
+    request = {"dataframe_records": [{"x": 1.5, "s": "a", "b": "ß"}]}
+    assert decode_payload(request, TABLE).data["b"].tolist() == ["ß"]

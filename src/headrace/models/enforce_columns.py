@@ -30,14 +30,21 @@ _GAPS: Final = (
 )
 
 
+def check_unique(frame: pd.DataFrame) -> None:
+    """Raise InvalidRequest for a table that has several columns of one name."""
+    if not frame.columns.is_unique:
+        twice = list(frame.columns[frame.columns.duplicated()])
+        raise InvalidRequest(
+            f"The input names these columns twice: {twice!r:.1000}; rename one of each."
+        )
+
+
 def enforce_columns(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     """The columns that the schema names, in its order, cast; others are left out with a warning.
 
     Without names the first columns are meant. Raises InvalidRequest that names the column.
     """
-    if not frame.columns.is_unique:
-        twice = list(frame.columns[frame.columns.duplicated()])
-        raise InvalidRequest(f"The input names these columns twice: {twice}; rename one of each.")
+    check_unique(frame)
     specs = _named(frame, schema) if schema.has_input_names() else _placed(frame, schema)
     found = frame if list(frame.columns) == list(specs) else frame[list(specs)]
     casts = {}

@@ -7,9 +7,9 @@ NumPy's values and tables are lists, bytes are base64 (in lines, as MIME has it)
 from __future__ import annotations
 
 import base64
-import binascii
 import datetime as dt
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 from headrace.data.object_bytes import is_nothing
@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _FLOATS = (DataType.float, DataType.double)
+
+
+def why_no_json(error: ValueError) -> str:
+    """What is wrong with a text that `json.loads` refuses, for those who wrote it."""
+    if isinstance(error, json.JSONDecodeError):
+        return str(error)
+    # Python has but one other reason, and tells of it how to set its limit.
+    return f"a whole number in it has more than {sys.get_int_max_str_digits()} digits"
 
 
 def to_json_value(value: Any) -> Any:
@@ -120,7 +128,7 @@ def _scalar(value: Any, wanted: DataType) -> Any:
     if wanted is DataType.binary and isinstance(value, str):
         try:
             return base64.b64decode("".join(value.split()), validate=True)
-        except binascii.Error:
+        except ValueError:  # also for letters that are not ASCII
             return value
     if wanted is DataType.datetime and isinstance(value, str):
         try:

@@ -7,13 +7,15 @@ the way that language models are asked. The formats are MLflow's.
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.errors import InvalidRequest
-from headrace.models.json_values import from_json_value
+from headrace.models.enforce_columns import check_unique
+from headrace.models.json_values import from_json_value, why_no_json
 from headrace.models.polars_tables import pandas_library
 from headrace.models.schema import ColSpec, DataType, Schema, TensorSpec
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 FORMATS: Final = ("dataframe_split", "dataframe_records", "instances", "inputs")
 LANGUAGE_MODEL_KEYS: Final = ("messages", "prompt", "input")
+_MOST_COLUMNS: Final = 10_000
+"""Columns that CSV may have: a comma is all that one costs its author, and reading it a lot."""
 _NEEDED: Final = f"a JSON object with one of {', '.join(map(repr, FORMATS))}"
 
 
@@ -83,6 +87,7 @@ def decode_csv(text: str, signature: ModelSignature | None = None) -> pd.DataFra
     Raises InvalidRequest for what is no such text.
     """
     pandas = pandas_library()
+    _check_width(text)
     schema = None if signature is None else signature.inputs
     types = {} if schema is None or not schema.has_input_names() else schema.input_types_dict()
     texts: dict[Any, Any] = {name: "str" for name, kind in types.items() if kind is DataType.string}
@@ -91,6 +96,26 @@ def decode_csv(text: str, signature: ModelSignature | None = None) -> pd.DataFra
     except (ValueError, pandas.errors.ParserError) as error:
         raise InvalidRequest(f"The request is no CSV table with a header: {error}") from None
     return frame if schema is None else decode_frame(frame, schema)
+
+
+def _check_width(text: str) -> None:
+    """Raise InvalidRequest for more columns than are read: in the header, or in the first row,
+    where pandas takes what is more than in the header as an index of that many levels.
+    """
+    records = csv.reader(StringIO(text, newline=None))
+    seen = 0
+    try:
+        for record in records:
+            if len(record) > _MOST_COLUMNS:
+                raise InvalidRequest(
+                    f"The CSV table has {len(record):,} columns; at most {_MOST_COLUMNS:,} are "
+                    "read."
+                )
+            seen += any(map(str.strip, record)) or len(record) > 1
+            if seen == 2:
+                return
+    except csv.Error as error:
+        raise InvalidRequest(f"The request is no CSV table with a header: {error}.") from None
 
 
 def is_for_language_model(request: dict[str, Any]) -> bool:
@@ -108,7 +133,7 @@ def _request(payload: bytes | str | dict[str, Any]) -> dict[str, Any]:
     except RecursionError:
         raise InvalidRequest("The request is nested too deeply.") from None
     except ValueError as error:
-        raise InvalidRequest(f"The request is no JSON: {error}.") from None
+        raise InvalidRequest(f"The request is no JSON: {why_no_json(error)}.") from None
     if not isinstance(found, dict):
         raise InvalidRequest(f"The request must be {_NEEDED}; it is {_kind(found)}.")
     return found
@@ -171,6 +196,7 @@ def decode_frame(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     """A table from JSON or CSV in the types of the schema, as far as its values are of them."""
     if schema.is_tensor_spec():
         return frame
+    check_unique(frame)
     specs = [spec for spec in schema if isinstance(spec, ColSpec)]
     named = {spec.name: spec for spec in specs}
     if not schema.has_input_names():

@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn
 
 from headrace.errors import InvalidRequest
 from headrace.models.flavors.openai_requests import messages_of, sampling_of, texts_of, tools_of
+from headrace.models.json_values import why_no_json
 
 _ROLES: Final = ("system", "developer", "user", "assistant", "tool", "function")
 _MOST_MESSAGES: Final = 50_000
@@ -106,7 +107,7 @@ def document_of(body: bytes) -> dict[str, Any]:
     except RecursionError:
         raise InvalidRequest("The body is nested too deeply.") from None
     except ValueError as error:
-        reason = f"{error}." if body.strip() else "it is empty."
+        reason = f"{why_no_json(error)}." if body.strip() else "it is empty."
         raise InvalidRequest(f"The body is no JSON: {reason}") from None
     if not isinstance(found, dict):
         raise InvalidRequest(f"The body must be a JSON object, not {type(found).__name__}.")

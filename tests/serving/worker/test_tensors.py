@@ -138,6 +138,7 @@ def test_what_is_hostile_is_refused_or_small(told: dict[str, Any], binary: bytes
         ("INT128", [1], [1]),
         ("FP32", [10**12], []),
         ("FP32", [0, 2**62, 2**62], []),
+        ("FP32", [10**4000, 10**4000], [1]),
         ("FP32", [1] * 33, [1]),
     ],
 )

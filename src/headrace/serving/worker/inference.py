@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from headrace.errors import InvalidRequest
 from headrace.models.data_kinds import is_array, is_pandas_frame, is_pandas_series
+from headrace.models.json_values import why_no_json
 from headrace.models.schema import Schema
 from headrace.serving.worker.answers import Answered
 from headrace.serving.worker.calls import BINARY, Call
@@ -175,7 +176,7 @@ def _object(text: bytes) -> _Json:
     except UnicodeDecodeError:
         raise InvalidRequest("The request is no UTF-8 text.") from None
     except ValueError as error:
-        raise InvalidRequest(f"The request is no JSON: {error}.") from None
+        raise InvalidRequest(f"The request is no JSON: {why_no_json(error)}.") from None
     if not isinstance(found, dict):
         raise InvalidRequest("The request must be a JSON object with 'inputs'.")
     return found

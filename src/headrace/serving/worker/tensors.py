@@ -40,6 +40,7 @@ _KINDS: Final[dict[str, frozenset[type]]] = {
 """The Python classes of values in JSON, by the letter of NumPy's kind."""
 _LENGTH: Final = struct.Struct("<I")
 _MOST_AXES: Final = 32
+_LONGEST_AXIS: Final = (1 << 63) - 1
 
 
 @dataclass(frozen=True)
@@ -125,10 +126,12 @@ def _element(item: Any) -> str | bytes:
 
 def _shape(shape: Any, where: str) -> tuple[int, ...]:
     is_shape = isinstance(shape, list) and len(shape) <= _MOST_AXES
-    if not is_shape or not all(type(length) is int and length >= 0 for length in shape):
+    if not is_shape or not all(
+        type(length) is int and 0 <= length <= _LONGEST_AXIS for length in shape
+    ):
         raise InvalidRequest(
             f"{where} has the shape {shape!r:.100}; expected a list of at most {_MOST_AXES} whole "
-            "numbers, none below 0."
+            f"numbers from 0 to {_LONGEST_AXIS}."
         )
     return tuple(shape)
 
