@@ -17,6 +17,7 @@ from headrace.serving.calls import DeadlineExceeded, ModelFailed
 from headrace.serving.pool import Pool
 from headrace.serving.worker.answers import Answered
 from headrace.serving.worker.calls import Call
+from tests.serving import short_lived_worker
 from tests.serving.conftest import PoolMaker
 from tests.serving.loops import in_loop, outcome, until
 from tests.serving.models import answered, asked, save_unruly
@@ -202,6 +203,19 @@ async def test_what_waited_too_long_is_not_predicted(tmp_path: Path, make_pool: 
         await until(lambda: pool.status().restarts == 1)
         assert await said(pool, ("echo", 1)) == "1.0"
         assert not notes.exists()
+
+
+@in_loop
+async def test_workers_that_end_by_themselves_are_started_ever_later(
+    unruly: Path, make_pool: PoolMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with started(make_pool(unruly, program=(short_lived_worker.__file__,))) as pool:
+        await until(lambda: "another one is started in 1 seconds" in caplog.text)
+        assert pool.status().restarts == 6
+        told = [each.getMessage() for each in caplog.records if "is gone" in each.msg]
+        pauses = [each.partition("another one is started")[2] for each in told]
+        assert pauses == [*[""] * 5, " in 0.5 seconds", " in 1 seconds"]
+        assert caplog.text.count("6 workers of unruly in a row") == 1
 
 
 # ------------------------------------------------------------------------------- memory

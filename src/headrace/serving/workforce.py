@@ -1,15 +1,18 @@
 """Keeping the workers of one model version alive: started, replaced when they die, and ended.
 
-A worker that dies after it was loaded is replaced at once. One that dies while it is loaded is
-tried again, ever later, for as long as the server runs; the health of the server says so.
+A worker that dies after it was loaded is replaced at once, unless several in a row have not
+lived long. One that dies while it is loaded is tried again, ever later, for as long as the server
+runs; the health of the server says so.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import psutil
 
@@ -29,6 +32,10 @@ log = logging.getLogger("headrace.serving")
 
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 30.0
+_LONG_LIFE: Final = 10.0
+"""Seconds after it was loaded from which on the end of a worker is no sign of a broken model."""
+_SHORT_LIVES: Final = 5
+"""Shorter lives in a row after which the next worker is not started at once."""
 _HOPELESS: Final = 3
 """Times that loading failed in a row after which nobody waits for the next time."""
 _ROOM: Final = 1.25
@@ -57,6 +64,9 @@ class Workforce:
         self._starting: set[WorkerProcess] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._failures = 0
+        self._loaded_at: WeakKeyDictionary[WorkerProcess, float] = WeakKeyDictionary()
+        self._short_lives = 0
+        """In a row, of loaded workers."""
         self._is_closing = False
 
     @property
@@ -114,8 +124,12 @@ class Workforce:
         if self._is_closing or not was_ready or worker.is_retiring:
             return
         self._note(loss)
-        log.error("a worker of %s is gone: %s; another one is started", self._name, loss.reason)
-        self._run(self._replace())
+        pause = self._pause_after(worker)
+        log.error(
+            "a worker of %s is gone: %s; another one is started%s",
+            *(self._name, loss.reason, f" in {pause:g} seconds" if pause else ""),
+        )
+        self._run(self._replace(pause))
 
     def retire(
         self, worker: WorkerProcess, reason: str, finish: Callable[[], None], *, at_once: bool
@@ -177,6 +191,7 @@ class Workforce:
             if worker.ended is not None:  # between its word and now
                 raise WorkerLost(worker.ended)
             self._ready[worker] = ready
+            self._loaded_at[worker] = time.monotonic()
         finally:
             if worker not in self._ready:
                 worker.kill(Loss("it could not be loaded"))
@@ -184,15 +199,33 @@ class Workforce:
             self._starting.discard(worker)
         return ready
 
-    async def _replace(self) -> None:
-        """Add a worker, however often it takes."""
+    def _pause_after(self, lost: WorkerProcess) -> float:
+        """Seconds until another worker is started: a model whose workers die by themselves must
+        not keep the machine busy.
+        """
+        has_lived = time.monotonic() - self._loaded_at[lost]
+        self._short_lives = self._short_lives + 1 if has_lived < _LONG_LIFE else 0
+        time_in_a_row = self._short_lives - _SHORT_LIVES
+        if time_in_a_row < 1:
+            return 0.0
+        if time_in_a_row == 1:
+            log.error(
+                "%d workers of %s in a row have ended within %g seconds after they were loaded; "
+                "the next ones are started ever later, up to %g seconds, until one lives longer",
+                *(self._short_lives, self._name, _LONG_LIFE, _LONGEST_PAUSE),
+            )
+        return _pause(time_in_a_row)
+
+    async def _replace(self, pause: float = 0.0) -> None:
+        """Add a worker after a pause, however often it takes."""
+        await asyncio.sleep(pause)
         while True:
             try:
                 await self._load()
             except WorkerLost as error:
                 self._failures += 1
                 self._note(error.loss)
-                pause = min(_FIRST_PAUSE * 2 ** min(self._failures - 1, 16), _LONGEST_PAUSE)
+                pause = _pause(self._failures)
                 log.error(
                     "a worker of %s could not be started (time %d in a row): %s; the next try is "
                     "in %g seconds",
@@ -226,6 +259,11 @@ class Workforce:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _pause(time_in_a_row: int) -> float:
+    """Seconds to wait after something has failed, the first time or a later one."""
+    return min(_FIRST_PAUSE * 2.0 ** min(time_in_a_row - 1, 16), _LONGEST_PAUSE)
 
 
 def _sentence(reason: str) -> str:
