@@ -109,6 +109,14 @@ def test_a_server_for_everybody_needs_a_key_or_the_word() -> None:
     refuse_to_serve_everybody(ServingSettings(host="localhost"))
 
 
+def test_an_engine_that_makes_text_is_refused_for_a_model_that_has_none(
+    unruly: Path, serving_process: ServingLauncher
+) -> None:
+    server = serving_process(unruly, engine="vllm", wait=False)
+    assert server.process.wait(60) != 0
+    assert "no task that asks for it" in server.log
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

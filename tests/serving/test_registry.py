@@ -225,5 +225,6 @@ def test_a_shadow_gets_the_traffic_and_answers_nobody(
     wait_until(lambda: counts()[count] == 3, "the shadow never saw the traffic")
     assert said(server) == "one"
     found = counts()
+    assert server.log.count("has failed") == bool(fault)
     assert found["dropped"] == 0
     assert found["same"] == (found["answered"] if value == "one" else 0)

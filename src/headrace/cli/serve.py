@@ -194,6 +194,8 @@ def _listening(command: Callable[..., Any]) -> Callable[..., Any]:
     metavar="COUNT",
     help="Threads that a worker calculates with.  [default: as its libraries choose]",
 )
+@click.option("--no-conda", is_flag=True, hidden=True)  # MLflow's, for --env-manager local
+@click.option("--install-mlflow", is_flag=True, hidden=True)  # MLflow's; nothing needs it here
 @click.option("--debug", is_flag=True, help="Send the traceback of a model's failure to callers.")
 def serve(
     model_uris: Sequence[str],
@@ -201,6 +203,8 @@ def serve(
     trust: bool,
     env_manager: str,
     python: Path | None,
+    no_conda: bool,
+    install_mlflow: bool,  # noqa: ARG001 - MLflow's option
     **options: Any,
 ) -> None:
     """Serve models until Ctrl-C.
@@ -210,6 +214,8 @@ def serve(
     named by an alias is replaced without a dropped request when the alias moves.
     """
     _end_when_told()
+    if no_conda:
+        env_manager = "local"
     from headrace.serving.settings import ServingSettings
     from headrace.serving.spawning import Reserve
 

@@ -108,6 +108,7 @@ class Server(uvicorn.Server):
         first = not self.should_exit
         super().handle_exit(sig, frame)
         if first:
+            log.info("finishing what is under way; a second Ctrl-C ends it")
             self.watchdog.start()
 
 

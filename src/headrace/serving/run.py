@@ -69,6 +69,7 @@ def serve(
     configure_logging()
     with listen(settings) as listener, asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(listener, what, loader, on_started, recorder))
+    log.info("stopped")
 
 
 async def _serve(

@@ -7,6 +7,7 @@ counted.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from headrace.serving.recording import Recorder, Recording
 from headrace.serving.served_version import ServedVersion
 from headrace.serving.worker.answers import Answered
 from headrace.serving.worker.calls import Call
+
+log = logging.getLogger("headrace.serving")
 
 _MOST_UNDER_WAY: Final = 256
 _MOST_BYTES: Final = 256 << 20
@@ -109,4 +112,7 @@ class Shadow:
         if failure is None:
             self.counts.answered += 1
         else:
+            if not self.counts.failed:  # the others are counted
+                uri = self.current.version.uri
+                log.warning("the shadow %s of %s has failed: %s", uri, self.name, failure)
             self.counts.failed += 1

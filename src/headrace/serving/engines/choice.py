@@ -35,6 +35,11 @@ def engine_for(
     if name not in ENGINES:
         raise InvalidRequest(f"There is no engine '{name}'; expected one of: {', '.join(ENGINES)}.")
     if _task_of(model) not in (CHAT, COMPLETIONS):
+        if name != AUTO:
+            raise InvalidRequest(
+                f"The engine '{name}' makes text, and this model has no task that asks for it "
+                f"({CHAT} or {COMPLETIONS} in its metadata). Leave the engine to 'auto'."
+            )
         return None
     chosen = name
     if name == AUTO:
