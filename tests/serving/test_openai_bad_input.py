@@ -10,6 +10,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -230,6 +231,10 @@ def test_paths_and_methods_that_are_not_there(server: ServingProcess) -> None:
     error = refused(server.ask(chat(model="gpt-5"), path=CHAT), "chatty", 404)
     assert error["code"] == "model_not_found"
     assert server.ask(path="/v1/models/chatty").json()["id"] == "chatty"
+    source = server.ask(path="/models").json()["models"][0]["source"]
+    for named in (source, quote(source, safe="")):
+        assert "/" in source
+        assert server.ask(path=f"/v1/models/{named}").json().get("id") == "chatty"
 
 
 def test_callers_without_the_key(serving_process: ServingLauncher, tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from headrace.serving.pages.schemas import request_schema, shown_type, value_sch
 from tests.serving.served import ServingLauncher, ServingProcess
 
 SCRIPT = Path(__file__).with_name("constant_model.py")
+NAME = "churn? #1 of 50%"
+QUOTED = "churn%3F%20%231%20of%2050%25"
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 ROWS = pd.DataFrame({"age": [41], HOSTILE: ["pro"]})
 
@@ -25,7 +27,7 @@ ROWS = pd.DataFrame({"age": [41], HOSTILE: ["pro"]})
 def server(
     tmp_path_factory: pytest.TempPathFactory, shared_serving_process: ServingLauncher
 ) -> ServingProcess:
-    folder = tmp_path_factory.mktemp("pages") / "churn"
+    folder = tmp_path_factory.mktemp("pages") / NAME
     pyfunc.save_model(
         folder,
         python_model=str(SCRIPT),
@@ -47,6 +49,7 @@ def test_the_document_is_valid_and_its_example_is_answered(server: ServingProces
 
 def test_every_path_of_the_document_is_served(server: ServingProcess) -> None:
     document = server.ask(path="/openapi.json").json()
+    assert f"/models/{QUOTED}/invocations" in document["paths"]
     for path, methods in document["paths"].items():
         for method in methods:
             answer = server.ask(b"{}" if method == "post" else b"", path=path)
@@ -59,6 +62,7 @@ def test_what_a_model_says_is_text_on_the_page(server: ServingProcess) -> None:
     assert answer.status == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert "[41, &quot;pro&quot;]" in text  # a row of the example stands on one line
+    assert f'data-path="/models/{QUOTED}/invocations"' in text
     assert HOSTILE not in text
     assert "&lt;/script&gt;" in text
     assert "unsafe" not in answer.headers["content-security-policy"]

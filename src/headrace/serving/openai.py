@@ -55,7 +55,7 @@ class OpenAI:
             Route("POST", PATHS[COMPLETIONS], self.completions, openai_error),
             Route("POST", PATHS[EMBEDDINGS], self.embeddings, openai_error),
             Route("GET", "/v1/models", self.list_models, openai_error),
-            Route("GET", "/v1/models/{model}", self.one_model, openai_error),
+            Route("GET", "/v1/models/{model:path}", self.one_model, openai_error),
         ]
 
     async def chat(self, request: Request) -> Reply:

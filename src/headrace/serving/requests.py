@@ -120,7 +120,9 @@ Shape = Callable[[BaseException], Reply]
 
 @dataclass(frozen=True)
 class Route:
-    """A path, what answers it, and how errors look there. Parts in braces are fields."""
+    """A path, what answers it, and how errors look there. Parts in braces are fields, whose values
+    have slashes only where a field is a `path`: "/v1/models/{model:path}".
+    """
 
     method: str
     path: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from typing import Any, Final
+from urllib.parse import quote
 
 from headrace.models.flavors.openai_requests import CHAT, COMPLETIONS, EMBEDDINGS
 from headrace.serving.invocations import CONTENT_TYPES
@@ -35,7 +36,7 @@ def openapi_document(models: Sequence[ServedModel], asks_for_key: bool) -> Json:
         operation = _invocation(model)
         if len(models) == 1:
             paths["/invocations"] = {"post": operation}
-        paths[f"/models/{model.name}/invocations"] = {
+        paths[f"/models/{quote(model.name, safe='')}/invocations"] = {
             "post": {**operation, "operationId": f"invoke-{model.name}"}
         }
         paths |= _inference(model.name)
@@ -89,7 +90,7 @@ def _invocation(model: ServedModel) -> Json:
 
 def _inference(name: str) -> dict[str, Json]:
     """The Open Inference Protocol, version 2."""
-    root = f"/v2/models/{name}"
+    root = f"/v2/models/{quote(name, safe='')}"
     anything: Json = {"type": "object"}
     infer = {
         "operationId": f"infer-{name}",

@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from html import escape
 from typing import Any
+from urllib.parse import quote
 
 from headrace.models.flavors.openai_requests import CHAT
 from headrace.serving.pages.schemas import Json, shown_type, specs_of
@@ -50,7 +51,7 @@ def _section(model: ServedModel) -> str:
 
 
 def _form(model: ServedModel) -> str:
-    path = f"/models/{model.name}/invocations"
+    path = f"/models/{quote(model.name, safe='')}/invocations"
     example = model.current.example
     text = _readable(json.loads(example)) if example is not None else '{"dataframe_records": [{}]}'
     return (
