@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.cli import output
-from headrace.cli.options import age, key_value, local_folder, several, without_password
+from headrace.cli.options import age, key_value, local_folder, several
+from headrace.cli.server import without_password
 
 
 @pytest.mark.parametrize(
