@@ -99,7 +99,8 @@ def _structs() -> Iterator[str]:
 def _families(root: type[errors.HeadraceError]) -> Iterator[type[errors.HeadraceError]]:
     yield root
     for child in root.__subclasses__():
-        yield from _families(child)
+        if child.__module__ == errors.__name__:  # others are an inside matter of servers
+            yield from _families(child)
 
 
 def _first_line(value: Any) -> str:

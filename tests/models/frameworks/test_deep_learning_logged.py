@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,12 @@ class Iris(lightning.LightningModule):  # type: ignore[misc]  # lightning is kno
 
 
 @pytest.fixture(autouse=True)
-def tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A database of the test's own."""
     monkeypatch.setenv("HEADRACE_CACHE", str(tmp_path / "cache"))
     headrace.set_tracking_uri(f"sqlite:///{tmp_path}/headrace.db")
+    yield
+    headrace.set_tracking_uri("")
 
 
 def test_pytorch(tmp_path: Path) -> None:

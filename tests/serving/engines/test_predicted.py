@@ -200,8 +200,10 @@ class TestChoice:
     @pytest.mark.parametrize("task", [None, EMBEDDINGS, "llm/v1/other"])
     def test_other_models_make_no_text(self, tmp_path: Path, task: str | None) -> None:
         model = loaded(save_chatty(tmp_path / "model", task))
-        for name in ENGINES:
-            assert engine_for(model, name, slots=2) is None
+        assert engine_for(model, "auto", slots=2) is None
+        for name in set(ENGINES) - {"auto"}:
+            with pytest.raises(InvalidRequest, match="no task that asks for it"):
+                engine_for(model, name, slots=2)
 
     @pytest.mark.parametrize("task", [CHAT, COMPLETIONS])
     def test_python_models_are_predicted(self, tmp_path: Path, task: str) -> None:
