@@ -123,3 +123,16 @@ def confirm(question: str, yes: bool) -> None:
     if not sys.stdin.isatty():
         raise click.UsageError(f"{question} There is nobody to ask; add --yes to go on.")
     click.confirm(question, abort=True, err=True)
+
+
+port_option = click.option(
+    "--port",
+    "-p",
+    type=click.IntRange(0, 65_535),
+    metavar="NUMBER",
+    envvar=list(settings.PORT.names),
+    default=5000,
+    show_default=True,
+    show_envvar=True,
+    help="The port to listen on; 0 takes a free one.",
+)

@@ -17,12 +17,10 @@ from headrace import settings
 from headrace.cli import output
 from headrace.cli.command import Command
 from headrace.cli.models import models, tracked
-from headrace.cli.options import several
+from headrace.cli.options import port_option, several
 
 if TYPE_CHECKING:
     from headrace.models.sources import ModelSource
-
-_DEFAULT_PORT: Final = 5000
 
 
 _SIZES: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
@@ -58,17 +56,7 @@ def _listening(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Host headers to accept, besides local and private addresses; * stands for any "
             "text.",
         ),
-        click.option(
-            "--port",
-            "-p",
-            type=click.IntRange(0, 65_535),
-            metavar="NUMBER",
-            envvar=list(settings.PORT.names),
-            default=_DEFAULT_PORT,
-            show_default=True,
-            show_envvar=True,
-            help="The port to listen on; 0 takes a free one.",
-        ),
+        port_option,
         click.option(
             "--host",
             "-h",

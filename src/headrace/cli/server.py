@@ -14,6 +14,7 @@ from headrace.cli.command import Command
 from headrace.cli.options import (
     artifacts_destination_option,
     backend_store_uri_option,
+    port_option,
     several,
 )
 
@@ -41,17 +42,7 @@ PROXIED = "mlflow-artifacts:"
     show_envvar=True,
     help="The address to listen on. Beyond this machine, there must be users.",
 )
-@click.option(
-    "--port",
-    "-p",
-    type=click.IntRange(0, 65_535),
-    metavar="NUMBER",
-    envvar=list(settings.PORT.names),
-    default=5000,
-    show_default=True,
-    show_envvar=True,
-    help="The port to listen on; 0 takes a free one.",
-)
+@port_option
 @backend_store_uri_option
 @artifacts_destination_option
 @click.option(
