@@ -259,6 +259,54 @@ def test_a_forked_child_has_a_writer_of_its_own(database_uri: str) -> None:
     subprocess.run([sys.executable, "-c", _FORK, database_uri], check=True, timeout=60)
 
 
+_FORK_OF_A_READER = """
+import gc, os, sys
+from headrace.protocol import runs
+from headrace.store.sql.open import open_database, sql_store
+
+database = open_database(sys.argv[1], "mlflow-artifacts:")
+store = sql_store(database)
+run_id = store.runs.create(runs.CreateRun()).run.info.run_id
+
+def servers_process():
+    with database.reading() as connection:
+        connection.cursor.execute("SELECT pg_backend_pid()")
+        return connection.cursor.fetchone()
+
+before = servers_process()
+child = os.fork()
+if child == 0:
+    if sys.argv[2] == "closes":
+        database.close()
+    elif sys.argv[2] == "reads":
+        store.runs.get(runs.RunRef(run_id))
+    elif sys.argv[2] == "writes":
+        store.runs.set_tag(runs.SetTag(run_id=run_id, key="child", value="v"))
+    gc.collect()
+    if sys.argv[2] == "ends":
+        sys.exit(0)
+    os._exit(0)
+_, status = os.waitpid(child, 0)
+assert status == 0, status
+assert servers_process() == before
+store.runs.set_tag(runs.SetTag(run_id=run_id, key="parent", value="v"))
+store.close()
+database.close()
+"""
+
+
+@pytest.mark.parametrize("child", ["closes", "reads", "writes", "ends"])
+def test_a_forked_child_leaves_its_parents_connections_alone(postgres_uri: str, child: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _FORK_OF_A_READER, postgres_uri, child],
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 def test_the_connection_that_makes_keys_is_replaced_when_it_is_lost(postgres_uri: str) -> None:
     database = open_database(postgres_uri, "mlflow-artifacts:")
     store = sql_store(database)

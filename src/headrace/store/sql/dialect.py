@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from headrace.errors import HeadraceError, Unavailable
+from headrace.store.sql import forks
 
 Point = tuple[int, int, int, int, float]
 """A point of a metric as it is stored: run, key, step, timestamp, value."""
@@ -353,6 +354,7 @@ def _columns(points: Sequence[Point]) -> list[list[Any]]:
 
 def _prepare_postgresql(connection: Any, _record: object) -> None:
     connection.autocommit = True
+    forks.note(connection)
 
 
 def dialect_for(url: sa.URL) -> Dialect:
