@@ -208,6 +208,11 @@ ALLOWED_ORIGINS = Variable(
     ("HEADRACE_ALLOWED_ORIGINS", "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"),
     "origins of pages that may send changes, separated by commas",
 )
+MAX_CONNECTIONS = Variable(
+    ("HEADRACE_MAX_CONNECTIONS",),
+    "connections that a process of a server takes; further ones are answered 503 (half of the "
+    "files that it may open, 10000 at most)",
+)
 
 
 def all_variables() -> tuple[Variable, ...]:

@@ -136,3 +136,24 @@ port_option = click.option(
     show_envvar=True,
     help="The port to listen on; 0 takes a free one.",
 )
+
+allowed_origins_option = click.option(
+    "--allowed-origins",
+    "--cors-allowed-origins",
+    type=several,
+    metavar="ORIGIN,…",
+    envvar=list(settings.ALLOWED_ORIGINS.names),
+    default="",
+    show_envvar=True,
+    help="Origins of pages that may send changes, besides the server's own and local ones.",
+)
+
+max_connections_option = click.option(
+    "--max-connections",
+    type=click.IntRange(1),
+    metavar="COUNT",
+    envvar=list(settings.MAX_CONNECTIONS.names),
+    show_envvar=True,
+    help="Connections that a process takes; further ones are answered 503.  [default: half of the "
+    "files that it may open, 10000 at most]",
+)

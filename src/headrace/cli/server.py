@@ -12,8 +12,10 @@ from headrace import settings
 from headrace.cli import output, tracking
 from headrace.cli.command import Command
 from headrace.cli.options import (
+    allowed_origins_option,
     artifacts_destination_option,
     backend_store_uri_option,
+    max_connections_option,
     port_option,
     several,
 )
@@ -71,16 +73,8 @@ PROXIED = "mlflow-artifacts:"
     show_envvar=True,
     help="Host headers to accept, besides local and private addresses; * stands for any text.",
 )
-@click.option(
-    "--allowed-origins",
-    "--cors-allowed-origins",
-    type=several,
-    metavar="ORIGIN,…",
-    envvar=list(settings.ALLOWED_ORIGINS.names),
-    default="",
-    show_envvar=True,
-    help="Origins of pages that may send changes, besides the server's own and local ones.",
-)
+@allowed_origins_option
+@max_connections_option
 @click.option(
     "--insecure", is_flag=True, help="Serve beyond this machine though there are no users."
 )

@@ -1,4 +1,4 @@
-"""The HTTP side of one connection: uvicorn's, with a limit on headers and on silence.
+"""The HTTP side of one connection: uvicorn's, with limits on headers, on silence, and on how many.
 
 The parser that uvicorn uses takes headers of any length, and uvicorn waits for the end of a
 request for ever. Both are bounded here, and what cannot be parsed is answered in JSON like
@@ -12,22 +12,32 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from headrace.http.answers import ErrorBody
-from headrace.protocol.codec import encode
+from headrace.http.door import Door, refusal, room_for
+from headrace.http.settings import ListenSettings
 
 _UNREAD: Final = 1 << 16
 """Bytes of an answer that wait to be sent, beyond which somebody looks after them."""
 
 
-def connection_class(max_head_bytes: int) -> type[asyncio.Protocol]:
-    """The protocol class for connections whose requests have at most that much before the body."""
-    return type("BoundConnection", (Connection,), {"max_head_bytes": max_head_bytes})
+def connection_class(
+    settings: ListenSettings, kind: type[Connection] | None = None, **parts: Any
+) -> type[asyncio.Protocol]:
+    """The protocol class for the connections of one server: of this `kind`, with these `parts`.
+
+    Raises InvalidRequest where the system does not allow as many as the settings want.
+    """
+    bounds = {
+        "max_head_bytes": settings.max_head_bytes,
+        "door": Door(room_for(settings.max_connections)),
+    }
+    return type("BoundConnection", (kind or Connection,), {**bounds, **parts})
 
 
 class Connection(HttpToolsProtocol):
     """One connection. `uvicorn` makes it and calls its methods."""
 
-    max_head_bytes = 64 * 1024
+    max_head_bytes: int
+    door: Door
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -37,6 +47,9 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn: all of ours are Transports
         """Start the clock: a connection that never asks anything is closed like an idle one."""
+        if len(self.connections) >= self.door.room:
+            self.door.turn_away(transport)
+            return
         super().connection_made(transport)
         self._wait_for_head()
 
@@ -141,9 +154,5 @@ class Connection(HttpToolsProtocol):
         ):
             self.transport.close()  # what we say now would be read as the answer under way
             return
-        body = encode(ErrorBody("BAD_REQUEST", message))
-        self.transport.write(
-            b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
-            b"connection: close\r\n\r\n%b" % (status, len(body), body)
-        )
+        self.transport.write(refusal(status, "BAD_REQUEST", message))
         self.transport.close()

@@ -144,11 +144,13 @@ def uvicorn_config(
 
 
 def bounded_http(settings: ListenSettings) -> type[asyncio.Protocol] | str:
-    """Connections with limits, where the parser for them is there: not on Windows."""
+    """Connections with limits, where the parser for them is there: not on Windows. Raises
+    InvalidRequest where the system does not allow as many as the settings want.
+    """
     try:
         import httptools  # noqa: F401 - only whether it is there
     except ImportError:
         return "h11"
     from headrace.http.connection import connection_class
 
-    return connection_class(settings.max_head_bytes)
+    return connection_class(settings)

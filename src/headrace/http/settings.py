@@ -30,6 +30,9 @@ class ListenSettings:
     """Bytes in the body of one call; artifacts stream and are not bound by this."""
     max_head_bytes: int = 64 * 1024
     """Bytes in the request line and headers together."""
+    max_connections: int | None = None
+    """Connections that a process may have open; further ones are answered 503. None: half of the
+    files that it may open, 10,000 at most."""
     body_timeout: float = 60.0
     """Seconds that a client may be silent in the middle of a body."""
     keep_alive: int = 75
@@ -40,6 +43,10 @@ class ListenSettings:
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65_535:
             raise InvalidRequest(f"The port is {self.port}; expected 0 to 65535.")
+        if self.max_connections is not None and self.max_connections < 1:
+            raise InvalidRequest(
+                f"The most connections is {self.max_connections}; expected 1 or more."
+            )
         if self.public_url is not None:
             _check_url("the public URL", self.public_url)
         for origin in self.allowed_origins:

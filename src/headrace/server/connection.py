@@ -8,16 +8,16 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from headrace.http.connection import Connection
+from headrace.http.connection import Connection, connection_class
+from headrace.http.settings import ListenSettings
 from headrace.server.express import Express, Ride
 
 
-def express_connection_class(max_head_bytes: int, express: Express) -> type[asyncio.Protocol]:
+def express_connection_class(settings: ListenSettings, express: Express) -> type[asyncio.Protocol]:
     """The protocol class for connections of which `express` answers the calls that it takes, and
     uvicorn's application all others.
     """
-    bound = {"max_head_bytes": max_head_bytes, "express": express}
-    return type("BoundConnection", (ExpressConnection,), bound)
+    return connection_class(settings, ExpressConnection, express=express)
 
 
 class ExpressConnection(Connection):

@@ -60,4 +60,4 @@ def express_config(app: Any, settings: ServerSettings) -> uvicorn.Config:
     from headrace.server.express import Express
 
     express = Express(app, settings.max_body_bytes, settings.body_timeout)
-    return uvicorn_config(app, settings, express_connection_class(settings.max_head_bytes, express))
+    return uvicorn_config(app, settings, express_connection_class(settings, express))

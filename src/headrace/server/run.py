@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from headrace.errors import InvalidRequest
+from headrace.http.door import raise_file_limit, room_for
 from headrace.http.listening import OnStarted, configure_logging, listen
 from headrace.protocol.uris import scheme_of
 from headrace.server.process import serve_on
@@ -24,6 +25,8 @@ def serve(settings: ServerSettings, on_started: OnStarted | None = None) -> None
     """
     check(settings)
     configure_logging()
+    raise_file_limit()  # for the workers, too
+    room_for(settings.max_connections)
     store = open_store(settings.backend_store_uri)
     try:
         refuse_to_serve_everybody(store, settings)

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final
 
 from headrace.errors import InvalidModel, InvalidRequest
+from headrace.http.door import raise_file_limit
 from headrace.http.listening import (
     OnStarted,
     Server,
@@ -67,6 +68,7 @@ def serve(
             f"There is no model '{min(strangers)}' to shadow; there are: {', '.join(what.sources)}."
         )
     configure_logging()
+    raise_file_limit()
     with listen(settings) as listener, asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(listener, what, loader, on_started, recorder))
     log.info("stopped")
