@@ -13,7 +13,7 @@ import pytest
 from headrace.models.handover import hand_over
 from headrace.serving.pool import Pool
 from headrace.serving.settings import ServingSettings
-from headrace.serving.worker_process import WorkerSpec
+from headrace.serving.worker_spec import WorkerSpec
 from tests.serving.models import save_unruly
 from tests.serving.served import ServingLauncher, serving_launcher
 

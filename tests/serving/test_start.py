@@ -23,7 +23,7 @@ import headrace.sklearn
 from headrace.models.signature import infer_signature
 from headrace.serving.spawning import Reserve, flavors_in
 from headrace.serving.worker.preparing import LIBRARIES
-from headrace.serving.worker_process import WorkerSpec
+from headrace.serving.worker_spec import WorkerSpec
 from tests.fixtures.child_process import start_child
 from tests.serving.served import ServingProcess
 from tests.serving.waiting import wait_until

@@ -15,7 +15,9 @@ from headrace.models.handover import hand_over
 from headrace.serving.worker.answers import Answered, Failed
 from headrace.serving.worker.calls import Call
 from headrace.serving.worker.frames import MAX_TOLD
-from headrace.serving.worker_process import Loss, WorkerLost, WorkerProcess, WorkerSpec
+from headrace.serving.worker_loss import Loss, WorkerLost
+from headrace.serving.worker_process import WorkerProcess
+from headrace.serving.worker_spec import WorkerSpec
 from tests.serving.loops import in_loop
 from tests.serving.models import asked
 

@@ -21,7 +21,7 @@ from headrace.serving.served_version import ServedVersion
 from headrace.serving.settings import ServingSettings
 from headrace.serving.spawning import Reserve
 from headrace.serving.worker.calls import Call
-from headrace.serving.worker_process import WorkerSpec
+from headrace.serving.worker_spec import WorkerSpec
 
 log = logging.getLogger("headrace.serving")
 

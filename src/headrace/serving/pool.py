@@ -19,7 +19,9 @@ from headrace.serving.settings import ServingSettings
 from headrace.serving.streams import Streams
 from headrace.serving.worker.answers import Answered, Failed
 from headrace.serving.worker.calls import Call
-from headrace.serving.worker_process import Loss, WorkerProcess, WorkerSpec
+from headrace.serving.worker_loss import Loss
+from headrace.serving.worker_process import WorkerProcess
+from headrace.serving.worker_spec import WorkerSpec
 from headrace.serving.workforce import Workforce
 
 _LOOKS: Final = 50
@@ -145,7 +147,7 @@ class Pool:
 
     def heard(self, worker: WorkerProcess, events: list[list[Any]]) -> None:
         """See Listener."""
-        self._streams.heard(events)
+        self._streams.heard(worker, events)
         if worker.is_leaving:
             self._let_go(worker)
 

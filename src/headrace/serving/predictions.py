@@ -20,7 +20,8 @@ from headrace.serving.calls import DeadlineExceeded, ModelFailed
 from headrace.serving.settings import ServingSettings
 from headrace.serving.worker.answers import Answered, Failed
 from headrace.serving.worker.calls import Call
-from headrace.serving.worker_process import Loss, WorkerDied, WorkerProcess
+from headrace.serving.worker_loss import Loss, WorkerDied
+from headrace.serving.worker_process import WorkerProcess
 
 log = logging.getLogger("headrace.serving")
 

@@ -1,30 +1,24 @@
 """One worker, seen from the server: a process, and the socket to it.
 
 Belongs to the event loop. A worker answers predictions one batch at a time, and streams of text
-beside each other. It leads a process group of its own, which ends with it: a child that the model
-has started must not keep the socket, nor live on.
+beside each other.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import signal
-import subprocess
-import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, Protocol
 
-from headrace.serving.calls import ModelFailed
-from headrace.serving.spawning import PROGRAM, Reserve, Spawned, spawn
-from headrace.serving.worker.answers import Answered, Failed
-from headrace.serving.worker.calls import Call
-from headrace.serving.worker.frames import MAX_TOLD, FrameError, Unpacker, pack
+from headrace.serving.process_group import ProcessGroup
+from headrace.serving.worker.answers import Answered, Failed, answers_of
+from headrace.serving.worker.calls import Call, told_call
+from headrace.serving.worker.frames import MAX_TOLD, FrameError, Unpacker, pack, text_in
+from headrace.serving.worker_loss import Loss, WorkerLost, loss_by
+from headrace.serving.worker_spec import WorkerSpec
 
 log = logging.getLogger("headrace.serving")
 
@@ -32,32 +26,6 @@ MAX_ANSWERS: Final = 1 << 30
 """Bytes that a worker may answer in one frame; see `worker.main.MAX_ANSWER`."""
 _LAST_WORDS: Final = 1.0
 """Seconds after its end that a worker's socket may be kept open by a process of another group."""
-
-
-@dataclass(frozen=True)
-class WorkerSpec:
-    """What it takes to start a worker: the same for all that serve one version."""
-
-    python: Path
-    """The interpreter of the model's environment."""
-    handed: dict[str, Any]
-    """The model, as `models.handover` hands it over."""
-    config: dict[str, Any] | None = None
-    """Goes over the model's own configuration."""
-    engine: dict[str, Any] | None = None
-    """Which engine makes text, and how many places and threads it has."""
-    variables: Mapping[str, str] | None = None
-    """Environment variables, beside the server's own."""
-    program: tuple[str, ...] = PROGRAM
-    """What the interpreter runs, before the number of the socket."""
-    reserve: Reserve | None = None
-    """Where a worker may be that was started ahead."""
-
-    def spawned(self) -> Spawned:
-        """The process of a worker, to be given the model. Raises OSError."""
-        threads = (self.engine or {}).get("threads")
-        ahead = self.reserve.take(self.python, threads) if self.reserve is not None else None
-        return ahead or spawn(self.python, threads, self.variables, self.program)
 
 
 @dataclass(frozen=True)
@@ -70,34 +38,6 @@ class Ready:
     """What makes text of the model, and how; None where it makes none."""
     memory: int | None
     """Bytes that the worker holds; None where nobody asked, or the system does not say."""
-
-
-@dataclass(frozen=True)
-class Loss:
-    """Why a worker is gone."""
-
-    reason: str
-    trace: str | None = None
-    """What its code raised, for the log."""
-    is_hung: bool = False
-    """It was ended here because it took too long."""
-    is_outside: bool = False
-    """Somebody else has killed it: a person, or the system for want of memory."""
-
-
-class WorkerLost(Exception):
-    """The process ended, or was ended, before its model was loaded."""
-
-    def __init__(self, loss: Loss) -> None:
-        super().__init__(loss.reason)
-        self.loss = loss
-
-
-class WorkerDied(ModelFailed):
-    """The worker has ended over a request."""
-
-    error_code = "INTERNAL_ERROR"
-    http_status = 500
 
 
 class Listener(Protocol):
@@ -128,10 +68,9 @@ class WorkerProcess(asyncio.Protocol):
         self._memory_limit = memory_limit
         self._unpacker = Unpacker(MAX_ANSWERS, MAX_TOLD)
         self._transport: asyncio.Transport | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._group: ProcessGroup | None = None
         self._loaded: asyncio.Future[Ready] | None = None
         self._ended: asyncio.Future[None] | None = None
-        self._status: int | None = None
         self._loss: Loss | None = None
         self._is_closed = False
         self.is_retiring = False
@@ -148,19 +87,18 @@ class WorkerProcess(asyncio.Protocol):
     @property
     def pid(self) -> int | None:
         """The process, once there is one."""
-        return self._process.pid if self._process else None
+        return self._group.pid if self._group else None
 
     async def start(self) -> Ready:
         """Start the process and load the model. Raises WorkerLost, with the reason."""
         loop = asyncio.get_running_loop()
         self._loaded = loop.create_future()
         try:
-            self._process, ours = self._spec.spawned()
+            process, ours = self._spec.spawned()
         except OSError as error:
             raise WorkerLost(Loss(f"it could not be started: {error}")) from None
         self._ended = loop.create_future()
-        name = f"worker-{self._process.pid}"
-        threading.Thread(target=self._await_end, args=(loop,), name=name, daemon=True).start()
+        self._group = ProcessGroup(process, self._has_ended)
         await loop.create_unix_connection(lambda: self, sock=ours)
         spec = self._spec
         load = {"op": "load", "handed": spec.handed, "config": spec.config, "engine": spec.engine}
@@ -171,8 +109,8 @@ class WorkerProcess(asyncio.Protocol):
         """Have calls answered together; the answers go to the listener, in order. One batch at a
         time.
         """
-        heads = [[call.kind, call.content_type, len(call.body), call.options] for call in calls]
-        self._send({"op": "predict", "calls": heads}, [call.body for call in calls])
+        told = [told_call(call) for call in calls]
+        self._send({"op": "predict", "calls": told}, [call.body for call in calls])
 
     def generate(self, head: dict[str, Any]) -> None:
         """Begin a stream of text; what comes of it goes to the listener."""
@@ -195,9 +133,8 @@ class WorkerProcess(asyncio.Protocol):
     def kill(self, loss: Loss) -> None:
         """End the process, and those that it has started, now; the listener is told the loss."""
         self._loss = self._loss or loss
-        if self._process is not None and self._status is None:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+        if self._group is not None:
+            self._group.kill()
 
     async def wait(self) -> None:
         """Until the process has ended."""
@@ -221,13 +158,13 @@ class WorkerProcess(asyncio.Protocol):
             self.kill(Loss("it did not answer in the server's language"))
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """It has ended, or has closed its end; `_await_end` tells which."""
+        """It has ended, or has closed its end; its group knows which."""
         self._transport = None
-        if self._status is None:
-            if not self._is_closed:
-                asyncio.get_running_loop().call_later(_LAST_WORDS, self._end_speechless)
-        else:
-            self._tell_end()
+        status = self._group.status if self._group else None
+        if status is not None:
+            self._tell_end(status)
+        elif not self._is_closed:
+            asyncio.get_running_loop().call_later(_LAST_WORDS, self._end_speechless)
 
     def _end_speechless(self) -> None:
         self.kill(Loss("it closed its connection"))
@@ -238,13 +175,13 @@ class WorkerProcess(asyncio.Protocol):
             self._listener.heard(self, head["events"])
         elif op == "answers":
             self.takes_several = head["takes_several"]
-            self._listener.answered(self, _answers(head["answers"], body))
+            self._listener.answered(self, answers_of(head["answers"], body))
         elif op == "ready" and self._loaded is not None and not self._loaded.done():
             self.takes_several = head["takes_several"]
             self._loaded.set_result(Ready(head["seconds"], head["generates"], head["memory"]))
         elif op == "failed":
             trace = head["trace"]
-            self.kill(Loss(_text(head["message"]), None if trace is None else _text(trace)))
+            self.kill(Loss(text_in(head["message"]), None if trace is None else text_in(trace)))
         if head.get("memory") is not None and op != "ready":
             self._listener.grew(self, head["memory"], is_spent=head["is_spent"])
 
@@ -254,69 +191,27 @@ class WorkerProcess(asyncio.Protocol):
 
     # ---------------------------------------------------------------------------- the end
 
-    def _await_end(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Runs in a thread: wait for the process, and end what it has started."""
-        assert self._process is not None
-        process = self._process
-        if hasattr(os, "waitid"):  # so its number is nobody else's yet
-            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-        status = process.wait()
-        with suppress(RuntimeError):  # the loop may be closed by now
-            loop.call_soon_threadsafe(self._has_ended, status)
-
     def _has_ended(self, status: int) -> None:
-        self._status = status
         if self._transport is None:
-            self._tell_end()
+            self._tell_end(status)
         else:  # what it has still said is read first
-            asyncio.get_running_loop().call_later(_LAST_WORDS, self._tell_end_at_last)
+            asyncio.get_running_loop().call_later(_LAST_WORDS, self._tell_end_at_last, status)
 
-    def _tell_end_at_last(self) -> None:
+    def _tell_end_at_last(self, status: int) -> None:
         """Also where the loop never says that the connection is lost, as uvloop for one whose
         making was cancelled.
         """
         if self._transport is not None:
             self._transport.abort()
-        self._tell_end()
+        self._tell_end(status)
 
-    def _tell_end(self) -> None:
-        assert self._status is not None
+    def _tell_end(self, status: int) -> None:
         assert self._ended is not None
         if self.ended is not None:
             return
-        self.ended = loss = self._loss or _loss(self._status)
+        self.ended = loss = self._loss or loss_by(status)
         self._ended.set_result(None)
         if self._loaded is not None and not self._loaded.done():
             self._loaded.set_exception(WorkerLost(loss))
             self._loaded.exception()  # looked at: who waited for it may have been cancelled
         self._listener.lost(self, loss)
-
-
-def _answers(told: list[list[Any]], body: bytes) -> list[Answered | Failed]:
-    found: list[Answered | Failed] = []
-    start = 0
-    for size, content_type, rest in told:
-        if content_type is None:
-            found.append(Failed(**rest))
-        else:
-            headers = {name: _text(value) for name, value in rest.items()}
-            found.append(Answered(body[start : start + size], _text(content_type), headers))
-            start += size
-    return found
-
-
-def _text(told: Any) -> str:
-    if not isinstance(told, str):
-        raise TypeError(f"no text: {told!r:.100}")
-    return told
-
-
-def _loss(status: int) -> Loss:
-    if status >= 0:
-        return Loss(f"it ended with status {status}")
-    with suppress(ValueError):
-        name = signal.Signals(-status).name
-        return Loss(f"it was ended by {name}", is_outside=-status == signal.SIGKILL)
-    return Loss(f"it was ended by signal {-status}")

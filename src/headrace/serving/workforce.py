@@ -19,14 +19,9 @@ import psutil
 from headrace.errors import InvalidModel
 from headrace.serving.engines.memory import free_memory
 from headrace.serving.settings import ServingSettings
-from headrace.serving.worker_process import (
-    Listener,
-    Loss,
-    Ready,
-    WorkerLost,
-    WorkerProcess,
-    WorkerSpec,
-)
+from headrace.serving.worker_loss import Loss, WorkerLost
+from headrace.serving.worker_process import Listener, Ready, WorkerProcess
+from headrace.serving.worker_spec import WorkerSpec
 
 log = logging.getLogger("headrace.serving")
 

@@ -1,12 +1,15 @@
-"""What a worker answers to one call."""
+"""What a worker answers to one call, and how frames carry it: a list, and the body beside it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from headrace.errors import HeadraceError
 from headrace.serving.engines.raised import cut, message_of, trace_of
 from headrace.serving.worker.calls import JSON
+from headrace.serving.worker.frames import text_in
 
 
 @dataclass(frozen=True)
@@ -37,3 +40,26 @@ def failed_by(error: Exception) -> Failed:
     if isinstance(error, MemoryError):
         return Failed("The model ran out of memory over this request.", trace=trace)
     return Failed(f"The model could not predict: {message_of(error)}", trace=trace)
+
+
+def told_answer(answer: Answered | Failed) -> list[Any]:
+    """An answer as a list, without its body."""
+    if isinstance(answer, Answered):
+        return [len(answer.body), answer.content_type, answer.headers]
+    return [0, None, vars(answer)]
+
+
+def answers_of(told: Sequence[list[Any]], body: bytes) -> list[Answered | Failed]:
+    """The answers that `told_answer` made lists of, their bodies together in `body`. Raises
+    ValueError, TypeError, AttributeError for what is none.
+    """
+    found: list[Answered | Failed] = []
+    start = 0
+    for size, content_type, rest in told:
+        if content_type is None:
+            found.append(Failed(**rest))
+        else:
+            headers = {name: text_in(value) for name, value in rest.items()}
+            found.append(Answered(body[start : start + size], text_in(content_type), headers))
+            start += size
+    return found

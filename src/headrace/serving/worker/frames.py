@@ -82,6 +82,13 @@ class Unpacker:
         return frames
 
 
+def text_in(told: Any) -> str:
+    """What a head has where text is expected. Raises TypeError for anything else."""
+    if not isinstance(told, str):
+        raise TypeError(f"no text: {told!r:.100}")
+    return told
+
+
 def _head(text: bytes) -> dict[str, Any]:
     try:
         head = json.loads(text)

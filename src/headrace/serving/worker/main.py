@@ -19,8 +19,8 @@ from headrace.models.handover import load_handed
 from headrace.models.pyfunc import PyFuncModel
 from headrace.serving.engines.raised import cut, message_of, trace_of
 from headrace.serving.worker import process
-from headrace.serving.worker.answers import Answered, Failed
-from headrace.serving.worker.calls import Call
+from headrace.serving.worker.answers import Answered, Failed, told_answer
+from headrace.serving.worker.calls import Call, calls_of
 from headrace.serving.worker.frames import Unpacker, pack
 from headrace.serving.worker.generating import Generator, generator_for
 from headrace.serving.worker.preparing import import_libraries
@@ -88,7 +88,7 @@ class Worker:
     def _take(self, head: dict[str, Any], body: bytes) -> None:
         op = head["op"]
         if op == "predict":
-            self._predict(head["calls"], body)
+            self._predict(calls_of(head["calls"], body))
         elif op == "generate" and self._generator is not None:
             self._generator.add(head)
         elif op == "cancel" and self._generator is not None:
@@ -105,7 +105,7 @@ class Worker:
             self._scorer = Scorer(model)
             self._generator = self._make_generator(model, head.get("engine") or {})
         except HeadraceError as error:
-            self._say_failure(error.message, None)
+            self._say_failure(error.message, error)
             return
         except BaseException as error:  # noqa: BLE001 - loading runs the model's code, exit() too
             self._say_failure(message_of(error), error)
@@ -132,12 +132,7 @@ class Worker:
             }
         )
 
-    def _predict(self, heads: list[list[Any]], body: bytes) -> None:
-        calls, start = [], 0
-        for kind, content_type, size, options in heads:
-            end = start + size
-            calls.append(Call(kind, body[start:end], content_type, options))
-            start = end
+    def _predict(self, calls: Sequence[Call]) -> None:
         assert self._scorer is not None, "the server asks only what has said that it is ready"
         answers = _answers_of(self._scorer, calls)
         head: dict[str, Any] = {"op": "answers", "takes_several": self._scorer.takes_several}
@@ -148,12 +143,11 @@ class Worker:
             if size > _FRAME:
                 self._say({**head, "answers": told}, bodies)
                 told, bodies, size = [], [], 0
+            told.append(told_answer(answer))
             if isinstance(answer, Answered):
-                told.append([len(answer.body), answer.content_type, answer.headers])
                 bodies.append(answer.body)
                 size += len(answer.body)
             else:
-                told.append([0, None, vars(answer)])
                 size += _WIDEST * (len(answer.message) + len(answer.trace or ""))
         if self._memory_limit:
             head["memory"] = process.memory()
@@ -174,8 +168,10 @@ class Worker:
             self._spoke_at = now
 
     def _say_failure(self, message: str, error: BaseException | None) -> None:
-        trace = trace_of(error) if error else None
-        self._say({"op": "failed", "message": cut(message), "trace": trace})
+        ours = isinstance(error, HeadraceError)
+        kind = type(error).__name__ if ours else None
+        trace = trace_of(error) if error and not ours else None
+        self._say({"op": "failed", "message": cut(message), "trace": trace, "kind": kind})
 
     def _say(self, head: dict[str, Any], bodies: Sequence[bytes] = ()) -> None:
         for piece in pack(head, bodies):

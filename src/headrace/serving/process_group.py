@@ -1,0 +1,55 @@
+"""A process and those that it has started, which end together.
+
+What a model has started must not live on after its worker, nor keep the worker's socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+
+class ProcessGroup:
+    """A process that leads a group of its own. Belongs to the event loop that it is made in."""
+
+    def __init__(self, leader: subprocess.Popen[bytes], ended: Callable[[int], None]) -> None:
+        """`ended` is called in the event loop with the leader's status, once all have ended."""
+        self.status: int | None = None
+        """With which the leader has ended, as `Popen.returncode` has it; None before."""
+        self._leader = leader
+        self._ended = ended
+        loop = asyncio.get_running_loop()
+        name = f"worker-{leader.pid}"
+        threading.Thread(target=self._await_end, args=(loop,), name=name, daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        """Of the leader."""
+        return self._leader.pid
+
+    def kill(self) -> None:
+        """End all of them now, if the leader has not ended."""
+        if self.status is None:
+            self._kill_all()
+
+    def _await_end(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Runs in a thread: wait for the leader, and end what it has started."""
+        if hasattr(os, "waitid"):  # so its number is nobody else's yet
+            os.waitid(os.P_PID, self._leader.pid, os.WEXITED | os.WNOWAIT)
+            self._kill_all()
+        status = self._leader.wait()
+        with suppress(RuntimeError):  # the loop may be closed by now
+            loop.call_soon_threadsafe(self._note_end, status)
+
+    def _note_end(self, status: int) -> None:
+        self.status = status
+        self._ended(status)
+
+    def _kill_all(self) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._leader.pid, signal.SIGKILL)

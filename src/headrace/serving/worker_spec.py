@@ -1,0 +1,36 @@
+"""What it takes to start a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from headrace.serving.spawning import PROGRAM, Reserve, Spawned, spawn
+
+
+@dataclass(frozen=True)
+class WorkerSpec:
+    """What it takes to start a worker: the same for all that serve one version."""
+
+    python: Path
+    """The interpreter of the model's environment."""
+    handed: dict[str, Any]
+    """The model, as `models.handover` hands it over."""
+    config: dict[str, Any] | None = None
+    """Goes over the model's own configuration."""
+    engine: dict[str, Any] | None = None
+    """Which engine makes text, and how many places and threads it has."""
+    variables: Mapping[str, str] | None = None
+    """Environment variables, beside the server's own."""
+    program: tuple[str, ...] = PROGRAM
+    """What the interpreter runs, before the number of the socket."""
+    reserve: Reserve | None = None
+    """Where a worker may be that was started ahead."""
+
+    def spawned(self) -> Spawned:
+        """The process of a worker, to be given the model. Raises OSError."""
+        threads = (self.engine or {}).get("threads")
+        ahead = self.reserve.take(self.python, threads) if self.reserve is not None else None
+        return ahead or spawn(self.python, threads, self.variables, self.program)
