@@ -1,8 +1,8 @@
-"""The HTTP side of one connection: uvicorn's, with limits on headers, on silence, and on how many.
+"""The HTTP side of one connection: uvicorn's, with limits.
 
 The parser that uvicorn uses takes headers of any length, and uvicorn waits for the end of a
-request for ever. Both are bounded here, and what cannot be parsed is answered in JSON like
-everything else.
+request for ever, takes any number of connections, and of requests before it has answered the first.
+All are bounded here, and what cannot be parsed is answered in JSON like everything else.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from headrace.http.door import Door, refusal, room_for
 from headrace.http.settings import ListenSettings
+from headrace.http.waiting import PIECE, HeldFlow, Waiting
 
 _UNREAD: Final = 1 << 16
 """Bytes of an answer that wait to be sent, beyond which somebody looks after them."""
@@ -38,12 +39,15 @@ class Connection(HttpToolsProtocol):
 
     max_head_bytes: int
     door: Door
+    flow: HeldFlow
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._reading_head = True
         self._head_bytes = 0
         self._had_body = False
+        self._running: Any = None
+        self._waiting = Waiting()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn: all of ours are Transports
         """Start the clock: a connection that never asks anything is closed like an idle one."""
@@ -51,12 +55,39 @@ class Connection(HttpToolsProtocol):
             self.door.turn_away(transport)
             return
         super().connection_made(transport)
+        self.flow = HeldFlow(transport)
         self._wait_for_head()
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is closed: tell the request under way, which need not be the last one that came."""
+        super().connection_lost(exc)
+        self.pipeline.clear()
+        self._waiting = Waiting()
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True
+            self._running.message_event.set()
+
     def data_received(self, data: bytes) -> None:
-        """Take bytes from the client."""
+        """Take bytes from the client: as many requests as may wait, and keep the rest for later."""
+        flow = self.flow
+        at = 0
+        if len(data) <= PIECE and not flow.is_held:  # nearly always
+            at = len(data)
+            self._parse(data)
+        while at < len(data) and not flow.is_held and not self.transport.is_closing():
+            self._parse(memoryview(data)[at : at + PIECE])
+            at += PIECE
+        if at < len(data):
+            self._waiting.unparsed += data[at:]
+
+    def _parse(self, data: bytes | memoryview) -> None:
         self._had_body = False
-        super().data_received(data)
+        super().data_received(data)  # type: ignore[arg-type]  # the parser takes any buffer
+        if self.pipeline:
+            self._waiting.add(len(data))
+            if self._waiting.is_too_much(len(self.pipeline)):
+                self.flow.is_held = True
+                self.flow.pause_reading()
         if self.transport.is_closing():
             return
         if not self._had_body:  # else nobody knows how much of it was a head
@@ -110,11 +141,28 @@ class Connection(HttpToolsProtocol):
     def _await_more(self, cycle: Any) -> None:
         """A request is under way, and more of it may come."""
 
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
     def on_response_complete(self) -> None:
         """An answer is written, though perhaps not read."""
         super().on_response_complete()
+        if self.flow.is_held:
+            self.loop.call_soon(self._go_on)  # not at once: the parser may be what called us
         if self.transport.get_write_buffer_size() > _UNREAD:
             self._wait_for_reader()
+
+    def _go_on(self) -> None:
+        """Take what came while too much waited, and more."""
+        flow, waiting = self.flow, self._waiting
+        if not flow.is_held or waiting.is_too_much(len(self.pipeline)):
+            return
+        flow.is_held = False
+        unparsed, waiting.unparsed = waiting.unparsed, b""
+        if not self.transport.is_closing():
+            self.data_received(unparsed)
+            flow.resume_reading()
 
     def timeout_keep_alive_handler(self) -> None:
         """Nothing more was asked for long."""
