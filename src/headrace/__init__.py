@@ -280,10 +280,10 @@ _ABOVE = {
     models: {
         "build_docker": "headrace.deploy.docker",
         "get_model_info": "headrace.client.model_loading",
-        "load_serving_example": "headrace.client.model_predicting",
+        "load_serving_example": "headrace.predicting",
         "local_model": "headrace.client.model_loading",
-        "predict": "headrace.client.model_predicting",
-        "validate_serving_input": "headrace.client.model_predicting",
+        "predict": "headrace.predicting",
+        "validate_serving_input": "headrace.predicting",
         "infer_pip_requirements": "headrace.client.model_requirements",
         "set_signature": "headrace.client.model_changes",
         "update_model_requirements": "headrace.client.model_requirements",

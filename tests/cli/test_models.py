@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from headrace.models.environment import Requirements, write_environment
 from headrace.models.trust import sign_folder
-from tests.cli.conftest import Headrace
+from headrace.serving import once
+from tests.cli.conftest import Headrace, Ran
+from tests.serving.models import asked, save_unruly
+from tests.serving.waiting import wait_until
 
 SPLIT = json.dumps({"dataframe_split": {"columns": ["x"], "data": [[1.5], [2.0]]}})
 
@@ -78,6 +84,7 @@ def test_predict_takes_the_example_that_was_saved(headrace: Headrace, model: Pat
         (("-r", "six==1.17.0"), SPLIT, 2, "--env-manager uv"),
         (("--env", "novalue"), SPLIT, 2, "KEY=VALUE"),
         (("--env-manager", "conda"), SPLIT, 2, "conda"),
+        ((), "[1]", 2, "a list"),
     ],
 )
 def test_wrong_usage_is_told(
@@ -89,6 +96,125 @@ def test_wrong_usage_is_told(
 
     assert ran.code == code
     assert message in ran.err
+
+
+@pytest.fixture
+def unruly(tmp_path: Path) -> Path:
+    """A model that does what its rows say."""
+    return save_unruly(tmp_path / "unruly")
+
+
+def predict_here(headrace: Headrace, folder: Path, body: bytes, *words: str) -> Ran:
+    command = ("models", "predict", "-m", str(folder), "--env-manager", "local", *words)
+    return headrace(*command, input=body.decode())
+
+
+def test_what_the_model_prints_is_no_part_of_the_answer(
+    headrace: Headrace, unruly: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ran = predict_here(headrace, unruly, asked("print", ("echo", 2.5)))
+
+    assert (ran.code, ran.out) == (0, '{"predictions": ["None", "2.5"]}\n')
+    printed = capfd.readouterr()
+    assert "printed 0.0" in printed.err
+    assert "written to the descriptor" in printed.err
+    assert printed.out == ""
+
+
+@pytest.mark.parametrize(
+    ("deed", "message"),
+    [
+        ("raise", "The model could not predict: ValueError: the secret of row 7"),
+        ("sys_exit", "The model could not predict: SystemExit: 3"),
+        ("interrupt", "The model could not predict: KeyboardInterrupt"),
+        ("exit", "The model's process ended over this input: it ended with status 5."),
+        ("segfault", "The model's process ended over this input: it was ended by SIGSEGV."),
+        ("kill", "it was ended by SIGKILL, as the system does where memory runs out."),
+    ],
+)
+def test_a_model_that_fails_is_told_in_a_line(
+    headrace: Headrace, unruly: Path, deed: str, message: str
+) -> None:
+    ran = predict_here(headrace, unruly, asked(deed))
+
+    assert (ran.code, ran.out) == (1, "")
+    [line] = ran.err.splitlines()
+    assert line.startswith("Error: ")
+    assert message in line
+
+
+def test_the_traceback_is_there_for_who_asks(headrace: Headrace, unruly: Path) -> None:
+    ran = predict_here(headrace, unruly, asked("raise"), "--debug")
+
+    assert ran.code == 1
+    assert 'unruly_model.py", line' in ran.err
+    assert ran.err.splitlines()[-1].startswith("Error: The model could not predict: ValueError")
+
+
+@pytest.mark.parametrize(
+    ("deed", "message"),
+    [
+        ("raise", "could not be loaded: ValueError: the secret of row 7"),
+        ("exit", "ended while the model was loaded: it ended with status 5."),
+    ],
+)
+def test_a_model_that_fails_to_load(
+    headrace: Headrace, tmp_path: Path, deed: str, message: str
+) -> None:
+    ran = predict_here(headrace, save_unruly(tmp_path / "m", load=deed), asked("echo"))
+
+    assert (ran.code, ran.out) == (1, "")
+    assert message in ran.err
+
+
+def test_no_child_of_the_model_stays(headrace: Headrace, unruly: Path) -> None:
+    ran = predict_here(headrace, unruly, asked("spawn", "fork"))
+
+    children = [int(each) for each in json.loads(ran.out)["predictions"]]
+    assert len(children) == 2
+    wait_until(lambda: not any(map(is_alive, children)))
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_variables_are_the_models_alone(
+    headrace: Headrace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import headrace.pyfunc as pyfunc  # noqa: PLR0402 - mypy: the facade finds it at run time
+
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    script = tmp_path / "variables.py"
+    script.write_text(
+        "import os\nfrom headrace.models import set_model\n\n"
+        "def variables(model_input):\n"
+        "    return [os.environ.get(name) for name in model_input['name']]\n\n"
+        "set_model(variables)\n"
+    )
+    pyfunc.save_model(tmp_path / "m", python_model=str(script), pip_requirements=["six"])
+    body = json.dumps({"dataframe_records": [{"name": "ADDED"}, {"name": "PYTHONPATH"}]}).encode()
+
+    ran = predict_here(headrace, tmp_path / "m", body, "--env", "ADDED=a=b")
+
+    assert json.loads(ran.out) == {"predictions": ["a=b", None]}
+    assert "ADDED" not in os.environ
+
+
+def test_what_is_too_large_is_told(
+    headrace: Headrace, unruly: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(once, "MAX_INPUT", 20)
+    monkeypatch.setattr(once, "_CHUNK", 8)
+
+    ran = predict_here(headrace, unruly, b" " * 1000)
+
+    assert ran.code == 2
+    assert "more than 20 bytes" in ran.err
+    assert len(once.read_input(io.BytesIO(b" " * 1000))) == 24
 
 
 def test_prepare_env_of_a_stranger_is_refused(headrace: Headrace, bare: Path) -> None:
@@ -136,16 +262,9 @@ def test_prepare_env_prints_its_python(headrace: Headrace, bare: Path) -> None:
     second = headrace("models", "prepare-env", "-m", str(bare), "--json").json
 
     assert first == {"python": second["python"], "is_new": True}
-    done = subprocess.run([first["python"], "-c", "import six, headrace"], check=False)
-    assert done.returncode == 0
-
-
-@pytest.mark.heavy
-def test_prepare_env_for_serving_has_no_headrace(headrace: Headrace, bare: Path) -> None:
-    made = headrace("models", "prepare-env", "-m", str(bare), "--for-serving").out.strip()
-
-    asked = "import six, pandas, importlib.util as u; print(u.find_spec('headrace'))"
-    done = subprocess.run([made, "-I", "-c", asked], check=True, capture_output=True, text=True)
+    code = "import six, pandas, importlib.util as u; print(u.find_spec('headrace'))"
+    words = [first["python"], "-I", "-c", code]
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "None"
 
 

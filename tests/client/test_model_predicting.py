@@ -136,5 +136,5 @@ def test_it_predicts_in_an_environment_of_its_own(
     headrace.save_model(FITTED, tmp_path / "saved", input_example=TABLE.head(2))
     headrace.models.predict(tmp_path / "saved", pd.DataFrame({"x": [1.5]}), extra_envs={"A": "1"})
     assert rounded(capsys.readouterr().out) == [3.0]
-    with pytest.raises(InvalidRequest, match="did not predict in its environment"):
+    with pytest.raises(InvalidRequest, match="'x'"):
         headrace.models.predict(tmp_path / "saved", pd.DataFrame({"other": [1.5]}))

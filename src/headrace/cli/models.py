@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 
@@ -15,9 +13,6 @@ from headrace.cli import output
 from headrace.cli.command import Group
 from headrace.cli.options import json_option, key_value
 from headrace.cli.progress import progress
-
-if TYPE_CHECKING:
-    from headrace.models.environment.prepare import PreparedEnvironment
 
 _LOCAL: Final = "local"
 _MANAGERS: Final = ("uv", "virtualenv", _LOCAL)
@@ -84,32 +79,20 @@ def models() -> None:
     name="prepare-env",
     examples=[
         "headrace models prepare-env -m ./model",
-        "headrace models prepare-env -m models:/churn@champion --for-serving",
+        "headrace models prepare-env -m models:/churn@champion --json",
     ],
 )
 @_shared
 @_env_manager_option
-@click.option(
-    "--for-serving",
-    is_flag=True,
-    help="The one that headrace models serve makes: without Headrace in it, so that nothing "
-    "clashes with what the model pins.",
-)
 @json_option
-def prepare_env(
-    model_uri: str, trust: bool, env_manager: str, for_serving: bool, as_json: bool
-) -> None:
+def prepare_env(model_uri: str, trust: bool, env_manager: str, as_json: bool) -> None:
     """Make the environment of a model ahead of time.
 
     Predicting in it, or serving, then begins at once. Prints the path of its Python.
     """
     from headrace.client.model_loading import local_model
 
-    if env_manager == _LOCAL:
-        python, is_new = Path(sys.executable), False
-    else:
-        environment = _prepared(local_model(model_uri), (), trust, for_serving)
-        python, is_new = environment.python, environment.is_new
+    python, is_new = _python(local_model(model_uri), env_manager, (), trust)
     if as_json:
         output.emit_json({"python": str(python), "is_new": is_new})
     else:
@@ -160,9 +143,9 @@ def prepare_env(
     multiple=True,
     help="An environment variable for the model. May be repeated.",
 )
-@click.pass_context
+@click.option("--install-mlflow", is_flag=True, hidden=True)  # MLflow's; nothing needs it here
+@click.option("--debug", is_flag=True, help="Show the traceback of a model's failure.")
 def predict(  # noqa: PLR0913, PLR0917 - MLflow's signature
-    context: click.Context,
     model_uri: str,
     trust: bool,
     input_path: Path | None,
@@ -171,13 +154,19 @@ def predict(  # noqa: PLR0913, PLR0917 - MLflow's signature
     env_manager: str,
     pip_requirements_override: str | None,
     variables: Sequence[tuple[str, str]],
+    install_mlflow: bool,  # noqa: ARG001 - MLflow's option
+    debug: bool,
 ) -> None:
     """Predict with a model in its own environment.
 
-    That has what the model needs; it is made when it is not there yet.
+    That has what the model needs, and is the one that headrace models serve takes; it is made when
+    it is not there yet. What the model prints goes to stderr.
     """
     from headrace.client.model_loading import local_model
-    from headrace.client.model_predicting import predicting
+    from headrace.predicting import CONTENT_TYPES
+    from headrace.serving.calls import ModelFailed
+    from headrace.serving.once import predict_once, read_input
+    from headrace.serving.worker.calls import Call
 
     override = [part.strip() for part in (pip_requirements_override or "").split(",")]
     override = [part for part in override if part]
@@ -188,18 +177,23 @@ def predict(  # noqa: PLR0913, PLR0917 - MLflow's signature
     if content_type is None:
         content_type = "csv" if input_path and input_path.suffix.lower() == ".csv" else "json"
     folder = local_model(model_uri)
-    if env_manager == _LOCAL:
-        os.environ.update(dict(variables))
-        _predict_here(folder, trust, content_type, input_path, output_path)
-        return
-    environment = _prepared(folder, override, trust)
-    words, env = predicting(
-        environment.python, folder, content_type, trust=trust, variables=dict(variables)
-    )
-    words += ["-i", str(input_path)] if input_path else []
-    words += ["-o", str(output_path)] if output_path else []
-    ended = subprocess.run(words, env=env, check=False)  # noqa: S603 - its own Python, no shell
-    context.exit(ended.returncode if ended.returncode >= 0 else 128 - ended.returncode)
+    python, _ = _python(folder, env_manager, override, trust)
+    if input_path is None:
+        body = read_input(sys.stdin.buffer)
+    else:
+        with input_path.open("rb") as file:
+            body = read_input(file)
+    call = Call("invocations", body, CONTENT_TYPES[content_type])
+    try:
+        answer = predict_once(folder, call, python, trust=trust, variables=dict(variables))
+    except ModelFailed as error:
+        if debug and error.trace:
+            click.echo(error.trace.rstrip(), err=True)
+        raise
+    if output_path is None:
+        click.echo(answer)
+    else:
+        output_path.write_bytes(answer)
 
 
 @models.command(
@@ -226,27 +220,18 @@ def update_pip_requirements(
     output.note(f"The requirements of {model_uri} are as you said.")
 
 
-def _prepared(
-    folder: Path, override: Sequence[str], trust: bool, bare: bool = False
-) -> PreparedEnvironment:
-    """The environment; a bar turns while it is made."""
+def _python(
+    folder: Path, env_manager: str, override: Sequence[str], trust: bool
+) -> tuple[Path, bool]:
+    """The Python that runs a model, and whether its environment is new; a bar turns while that is
+    made.
+    """
     from headrace.models.environment.prepare import plan_for, prepare
 
-    made = plan_for(folder, override, bare=bare).made()
-    if made is not None:
-        return made
-    with progress("Making the model's environment"):
-        return prepare(folder, override=override, trust=trust, bare=bare)
-
-
-def _predict_here(
-    folder: Path, trust: bool, content_type: str, source: Path | None, target: Path | None
-) -> None:
-    from headrace.client.model_predicting import predictions_of
-
-    data = source.read_bytes() if source else sys.stdin.buffer.read()
-    text = predictions_of(folder, data, content_type, trust=trust)
-    if target is None:
-        click.echo(text)
-    else:
-        target.write_text(text, encoding="utf-8")
+    if env_manager == _LOCAL:
+        return Path(sys.executable), False
+    made = plan_for(folder, override).made()
+    if made is None:
+        with progress("Making the model's environment"):
+            made = prepare(folder, override=override, trust=trust)
+    return made.python, made.is_new

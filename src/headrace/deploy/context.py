@@ -9,9 +9,9 @@ from typing import Final
 
 from headrace.deploy.dockerfile import MADE_BY, REQUIREMENTS, SIGNERS, dockerfile
 from headrace.deploy.image import ImagePlan
+from headrace.deploy.wheel import write_wheel
 from headrace.errors import AlreadyExists, InvalidRequest
 from headrace.models.environment.wanted import Wanted
-from headrace.models.environment.wheel import wheel_content, write_wheel
 from headrace.models.trust import SIGNATURE_FILE, VerifiedFolder
 
 _DOCKERFILE: Final = "Dockerfile"
@@ -29,7 +29,7 @@ def write_context(plan: ImagePlan, folder: Path) -> None:
     """
     try:
         _make_empty(folder)
-        wheel = write_wheel(folder, wheel_content()).name
+        wheel = write_wheel(folder).name
         if plan.wanted is not None and plan.model is not None:
             _write_requirements(plan.wanted, plan.model, folder / REQUIREMENTS)
         _write(folder / SIGNERS, ["# Whose models may run code in this image.", *plan.signers])

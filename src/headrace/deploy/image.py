@@ -88,7 +88,7 @@ def plan_image(
         return ImagePlan(base_image or _slim(python), python)
     uri = str(model_uri)
     folder, _ = open_model(local_model(uri), trust=trust)
-    wanted = wanted_by(folder.path, for_scoring=True)
+    wanted = wanted_by(folder.path)
     check_python(wanted)
     check_sources(wanted, folder)
     name = default_name(uri)

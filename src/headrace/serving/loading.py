@@ -93,14 +93,14 @@ class VersionLoader:
                 "fit: %s",
                 ", ".join(unmet[:5]),
             )
-        plan = plan_for(folder, bare=True)
+        plan = plan_for(folder)
         if plan.made() is None:
             log.info(
                 "making the model's environment, which may take minutes; the next start finds it "
                 "in %s",
                 plan.folder,
             )
-        return prepare(folder, trust=self.trust, bare=True).python
+        return prepare(folder, trust=self.trust).python
 
 
 def _example(handed: Mapping[str, Any]) -> bytes | None:

@@ -23,6 +23,9 @@ PYTHON_ENV = (
     "dependencies: [-r requirements.txt]\n"
 )
 
+SCORING = ("cloudpickle", "numpy", "pandas")
+"""What a worker needs of an environment."""
+
 
 def a_model(folder: Path, requirements: str, **files: str) -> Path:
     given = {"python_env.yaml": PYTHON_ENV, "requirements.txt": requirements}
@@ -42,8 +45,7 @@ def test_of_a_model_as_it_is_saved(tmp_path: Path) -> None:
 
     assert (wanted.python, wanted.minor) == ("3.11.7", "3.11")
     assert wanted.build == ("setuptools==65.5.0",)
-    # pandas comes with MLflow, which Headrace stands in for.
-    assert wanted.requirements == ("numpy==2.1.0", "six", "pandas")
+    assert wanted.requirements == ("numpy==2.1.0", "six", "cloudpickle", "pandas")
     assert wanted.constraints == ("urllib3<3",)
     assert {name for name, _digest in wanted.sources} == {
         *("python_env.yaml", "requirements.txt", "constraints.txt")
@@ -75,14 +77,14 @@ def test_mlflow_stays_where_code_imports_it(tmp_path: Path, requirements: str) -
     model = a_model(tmp_path, requirements)
     put(model, {"agent.py": "def f():\n    from mlflow.models import set_model\n"})
 
-    assert wanted_by(model).requirements == (requirements,)
+    assert wanted_by(model).requirements == (requirements, *SCORING)
 
 
 def test_mlflow_stays_where_a_pickle_names_it(tmp_path: Path) -> None:
     model = a_model(tmp_path, "mlflow==3.17.2")
     (model / "python_model.pkl").write_bytes(pickle.dumps("mlflow.pyfunc.model"))
 
-    assert wanted_by(model).requirements == ("mlflow==3.17.2",)
+    assert wanted_by(model).requirements == ("mlflow==3.17.2", *SCORING)
 
 
 def test_mlflow_is_not_wanted_for_what_loads_without_it(tmp_path: Path) -> None:
@@ -90,16 +92,18 @@ def test_mlflow_is_not_wanted_for_what_loads_without_it(tmp_path: Path) -> None:
     put(model, {"genai_model.py": "import mlflow"})
     (model / "python_model.pkl").write_bytes(dump_model(Doubler()))
 
-    assert wanted_by(model).requirements == ("numpy", "pandas")
+    assert wanted_by(model).requirements == SCORING
 
 
 def test_others_in_the_place_of_the_models(tmp_path: Path) -> None:
     model = a_model(tmp_path, "Six==1.0\nnumpy==2.1.0\n-c constraints.txt")
     put(model, {"constraints.txt": "six<1.1\nnumpy<3"})
 
-    wanted = wanted_by(model, ["six==1.17.0", "extra"])
+    wanted = wanted_by(model, ["six==1.17.0", "extra", "pandas<3"])
 
-    assert wanted.requirements == ("six==1.17.0", "extra", "numpy==2.1.0")
+    assert wanted.requirements == (
+        *("six==1.17.0", "extra", "pandas<3", "numpy==2.1.0", "cloudpickle"),
+    )
     assert wanted.constraints == ("numpy<3",)
 
 
@@ -115,7 +119,7 @@ def test_older_folders_with_conda_alone(tmp_path: Path, caplog: pytest.LogCaptur
     with caplog.at_level(logging.WARNING, "headrace"):
         wanted = wanted_by(put(tmp_path, {"conda.yaml": conda}))
 
-    assert (wanted.python, wanted.requirements) == ("3.12.4", ("six",))
+    assert (wanted.python, wanted.requirements) == ("3.12.4", ("six", *SCORING))
     assert "cudatoolkit=11.0" in caplog.text
 
 

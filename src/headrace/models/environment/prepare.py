@@ -23,7 +23,6 @@ from headrace.models.cache import cache_root
 from headrace.models.environment.names import REQUIREMENTS_FILE
 from headrace.models.environment.uv_tool import run_uv
 from headrace.models.environment.wanted import Wanted, wanted_by
-from headrace.models.environment.wheel import WheelContent, wheel_content, write_wheel
 from headrace.models.trust import VerifiedFolder, open_folder
 
 OLDEST_PYTHON: Final = (3, 11)
@@ -44,13 +43,9 @@ class PreparedEnvironment(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What is to be made and where: the folder is named by the content.
-
-    `wheel` is Headrace; None for an environment that has only what the model needs.
-    """
+    """What is to be made and where: the folder is named by the content."""
 
     wanted: Wanted
-    wheel: WheelContent | None
     folder: Path
 
     def made(self) -> PreparedEnvironment | None:
@@ -61,37 +56,29 @@ class Plan(NamedTuple):
         return None
 
 
-def plan_for(folder: Path, override: Sequence[str] = (), *, bare: bool = False) -> Plan:
+def plan_for(folder: Path, override: Sequence[str] = ()) -> Plan:
     """What the environment of the model in `folder` is made of, with the requirements in
     `override` instead of its own. Nothing is made. InvalidRequest as `wanted_by` raises it.
     """
-    wanted = wanted_by(folder, override, for_scoring=bare)
-    wheel = None if bare else wheel_content()
-    parts = (
-        _FORMAT,
-        wanted.digest(folder),
-        wheel.digest if wheel else "bare",
-        sysconfig.get_platform(),
-        sys.base_prefix,
-    )
+    wanted = wanted_by(folder, override)
+    parts = (_FORMAT, wanted.digest(folder), sysconfig.get_platform(), sys.base_prefix)
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-    return Plan(wanted, wheel, cache_root() / "environments" / f"py{wanted.minor}-{key}")
+    return Plan(wanted, cache_root() / "environments" / f"py{wanted.minor}-{key}")
 
 
 def prepare(
-    folder: Path, *, override: Sequence[str] = (), trust: bool = False, bare: bool = False
+    folder: Path, *, override: Sequence[str] = (), trust: bool = False
 ) -> PreparedEnvironment:
     """The environment of the model in `folder`, made now if there is none of that content.
 
-    In it are the model's requirements and Headrace itself, which loads the model instead of
-    MLflow. With `bare` there is nothing of Headrace or what it depends on, so that this never
-    clashes with what the model pins; `serving/worker/boot.py` brings Headrace into it. Installing
-    packages runs code that the requirements choose, so that what is not made yet is made only for
-    a model whose signer is trusted, or with `trust`. Raises NotTrusted; InvalidRequest where the
-    Python or a package cannot be had or packages conflict; Unavailable where they cannot be
-    reached.
+    In it is what the model requires and what every worker needs, and nothing of Headrace or what
+    that depends on, so that this never clashes with what the model pins; `serving/worker/boot.py`
+    brings Headrace into it. Installing packages runs code that the requirements choose, so that
+    what is not made yet is made only for a model whose signer is trusted, or with `trust`. Raises
+    NotTrusted; InvalidRequest where the Python or a package cannot be had or packages conflict;
+    Unavailable where they cannot be reached.
     """
-    plan = plan_for(folder, override, bare=bare)
+    plan = plan_for(folder, override)
     made = plan.made()
     if made is not None:
         return made
@@ -132,10 +119,7 @@ def _trusted_lines(wanted: Wanted, verified: VerifiedFolder) -> list[str]:
 def _build(plan: Plan, requirements: Sequence[str]) -> None:
     shutil.rmtree(plan.folder, ignore_errors=True)  # what a process that died has left
     make_environment(plan.folder, plan.wanted)
-    lines = list(requirements)
-    if plan.wheel is not None:
-        lines.append(f"headrace @ {write_wheel(plan.folder, plan.wheel).as_uri()}")
-    install(plan.folder, lines, plan.wanted.constraints)
+    install(plan.folder, requirements, plan.wanted.constraints)
     ready = plan.folder / f"{_READY}.partial"
     ready.write_text(json.dumps({"python": plan.wanted.python}), encoding="utf-8")
     ready.replace(plan.folder / _READY)

@@ -36,10 +36,10 @@ _OF_MLFLOW: Final = re.compile(
     rb"mlflow\.(?!%s)"
     % b"|".join(re.escape(name.removeprefix("mlflow.").encode()) for name in sorted(WRITTEN_NAMES))
 )
-_WITH_MLFLOW: Final = ("numpy", "pandas")
-"""What MLflow itself needs and hands to every model's predictions."""
-_FOR_SCORING: Final = ("cloudpickle", *_WITH_MLFLOW)
-"""What a worker of Headrace needs, beside what the model does, for requests of every kind."""
+_FOR_SCORING: Final = ("cloudpickle", "numpy", "pandas")
+"""What a worker of Headrace needs, beside what the model does, for requests of every kind. The last
+two come with MLflow, so that models count on them.
+"""
 _MAX_YAML: Final = 1 << 20
 _PYTHON: Final = re.compile(r"3\.\d{1,3}(?:\.\d{1,3}(?:[a-z]{1,2}\d{1,3})?)?\+?")
 _CONDA_PYTHON: Final = re.compile(r"python\s*==?\s*(?P<version>[^=\s*]+?)(?:\.\*|=.*)?")
@@ -82,12 +82,12 @@ class Wanted:
         return state.hexdigest()
 
 
-def wanted_by(folder: Path, override: Sequence[str] = (), *, for_scoring: bool = False) -> Wanted:
+def wanted_by(folder: Path, override: Sequence[str] = ()) -> Wanted:
     """What the model in `folder` needs, with the requirements in `override` instead of its own.
 
     MLflow's line is left out unless the model's code, or a pickle in it, names MLflow: Headrace
-    loads the model. What models count on to come with MLflow stays; `for_scoring` adds what a
-    worker needs. InvalidRequest for a folder that says nothing, or nothing that has sense.
+    loads the model. What a worker of Headrace needs is added. InvalidRequest for a folder that says
+    nothing, or nothing that has sense.
     """
     folder = folder.resolve()
     python, build, listed = _stated(folder)
@@ -95,8 +95,7 @@ def wanted_by(folder: Path, override: Sequence[str] = (), *, for_scoring: bool =
         raise InvalidRequest(f"The model asks for Python {python!r}; expected such as 3.11.7.")
     replaced = _checked(override)
     names = {name_of(line) for line in replaced}
-    has_mlflow = any(map(is_mlflow, listed.requirements))
-    keeps_mlflow = has_mlflow and names_mlflow(folder)
+    keeps_mlflow = any(map(is_mlflow, listed.requirements)) and names_mlflow(folder)
     requirements, paths = list(replaced), []
     for line in listed.requirements:
         if name_of(line) in names or (is_mlflow(line) and not keeps_mlflow):
@@ -104,11 +103,8 @@ def wanted_by(folder: Path, override: Sequence[str] = (), *, for_scoring: bool =
         path = _path_in(line, folder)
         requirements.append(path or line)
         paths += [path] if path else []
-    added = _WITH_MLFLOW if has_mlflow and not keeps_mlflow else ()
     listed_names = {name_of(line) for line in requirements}
-    requirements += [
-        name for name in (_FOR_SCORING if for_scoring else added) if name not in listed_names
-    ]
+    requirements += [name for name in _FOR_SCORING if name not in listed_names]
     constraints = [line for line in listed.constraints if name_of(line) not in names]
     setuptools = [line for line in build if name_of(line) == "setuptools"]
     return Wanted(

@@ -1,4 +1,4 @@
-"""Headrace itself as a wheel, made from its own install, for environments that models run in.
+"""Headrace itself as a wheel, made from its own install, for images that serve models.
 
 Works for an editable install and for a plain one, without a network or a build tool. The format is
 PEP 427's, the list of files PEP 376's. The same install always gives the same bytes.
@@ -34,11 +34,6 @@ class WheelContent(NamedTuple):
     record: str
     files: dict[str, bytes]
 
-    @property
-    def digest(self) -> str:
-        """SHA-256 over the digests of all files, in hex: another one where a byte differs."""
-        return hashlib.sha256(self.record.encode()).hexdigest()
-
 
 def wheel_content() -> WheelContent:
     """The wheel of the Headrace that runs. InvalidRequest where it is not installed."""
@@ -47,7 +42,7 @@ def wheel_content() -> WheelContent:
     except importlib.metadata.PackageNotFoundError:
         raise InvalidRequest(
             "Headrace is not installed here (its source is on the path only), so that it cannot be "
-            "put into an environment. Install it: pip install -e PATH_OF_ITS_SOURCE."
+            "put into an image. Install it: pip install -e PATH_OF_ITS_SOURCE."
         ) from None
     about = f"{_PACKAGE}-{installed.version}.dist-info"
     files = dict(_package_files())
@@ -76,7 +71,7 @@ def write_wheel(folder: Path, content: WheelContent | None = None) -> Path:
 
 
 def _package_files() -> Iterator[tuple[str, bytes]]:
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[1]
     for folder, folders, names in os.walk(root):
         folders[:] = [name for name in folders if name != "__pycache__"]
         for name in names:
