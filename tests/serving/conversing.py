@@ -14,7 +14,7 @@ from tests.serving.served import ServingProcess
 
 SCRIPT = Path(__file__).with_name("chatty_model.py")
 CHAT = "/v1/chat/completions"
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 def save_chatty(folder: Path, task: str | None = "llm/v1/chat") -> Path:
@@ -90,4 +90,4 @@ def wait_until_busy(
         if found == (queued, under_way):
             return
         assert time.monotonic() < deadline, f"{found} are queued and under way"
-        time.sleep(0.005)
+        time.sleep(0.02)

@@ -1,8 +1,7 @@
 """Keeping the workers of one model version alive: started, replaced when they die, and ended.
 
-A worker that dies after it was loaded is replaced at once, unless several in a row have not
-lived long. One that dies while it is loaded is tried again, ever later, for as long as the server
-runs; the health of the server says so.
+A worker that dies is replaced for as long as the server runs, at once or ever later (see
+`backoff`); the health of the server says when there is none.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from weakref import WeakKeyDictionary
 import psutil
 
 from headrace.errors import InvalidModel
+from headrace.serving.backoff import Backoff
 from headrace.serving.engines.memory import free_memory
 from headrace.serving.settings import ServingSettings
 from headrace.serving.worker_loss import Loss, WorkerLost
@@ -25,14 +25,6 @@ from headrace.serving.worker_spec import WorkerSpec
 
 log = logging.getLogger("headrace.serving")
 
-_FIRST_PAUSE: Final = 0.5
-_LONGEST_PAUSE: Final = 30.0
-_LONG_LIFE: Final = 10.0
-"""Seconds after it was loaded from which on the end of a worker is no sign of a broken model."""
-_SHORT_LIVES: Final = 5
-"""Shorter lives in a row after which the next worker is not started at once."""
-_HOPELESS: Final = 3
-"""Times that loading failed in a row after which nobody waits for the next time."""
 _ROOM: Final = 1.25
 """The memory that must be free for another worker, in sizes of the one that it replaces."""
 
@@ -58,10 +50,8 @@ class Workforce:
         self._ready: dict[WorkerProcess, Ready] = {}
         self._starting: set[WorkerProcess] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._failures = 0
+        self._backoff = Backoff(name)
         self._loaded_at: WeakKeyDictionary[WorkerProcess, float] = WeakKeyDictionary()
-        self._short_lives = 0
-        """In a row, of loaded workers."""
         self._is_closing = False
 
     @property
@@ -88,7 +78,7 @@ class Workforce:
 
     def why_hopeless(self) -> str | None:
         """What requests are told while there is no worker, and none to be expected soon."""
-        if self._ready or self._failures < _HOPELESS:
+        if self._ready or not self._backoff.is_hopeless:
             return None
         return (
             f"{self._name} cannot be loaded again: {_sentence(self.last_failure or '')} The server "
@@ -119,7 +109,7 @@ class Workforce:
         if self._is_closing or not was_ready or worker.is_retiring:
             return
         self._note(loss)
-        pause = self._pause_after(worker)
+        pause = self._backoff.ended(time.monotonic() - self._loaded_at[worker])
         log.error(
             "a worker of %s is gone: %s; another one is started%s",
             *(self._name, loss.reason, f" in {pause:g} seconds" if pause else ""),
@@ -194,23 +184,6 @@ class Workforce:
             self._starting.discard(worker)
         return ready
 
-    def _pause_after(self, lost: WorkerProcess) -> float:
-        """Seconds until another worker is started: a model whose workers die by themselves must
-        not keep the machine busy.
-        """
-        has_lived = time.monotonic() - self._loaded_at[lost]
-        self._short_lives = self._short_lives + 1 if has_lived < _LONG_LIFE else 0
-        time_in_a_row = self._short_lives - _SHORT_LIVES
-        if time_in_a_row < 1:
-            return 0.0
-        if time_in_a_row == 1:
-            log.error(
-                "%d workers of %s in a row have ended within %g seconds after they were loaded; "
-                "the next ones are started ever later, up to %g seconds, until one lives longer",
-                *(self._short_lives, self._name, _LONG_LIFE, _LONGEST_PAUSE),
-            )
-        return _pause(time_in_a_row)
-
     async def _replace(self, pause: float = 0.0) -> None:
         """Add a worker after a pause, however often it takes."""
         await asyncio.sleep(pause)
@@ -218,18 +191,17 @@ class Workforce:
             try:
                 await self._load()
             except WorkerLost as error:
-                self._failures += 1
                 self._note(error.loss)
-                pause = _pause(self._failures)
+                pause = self._backoff.failed()
                 log.error(
                     "a worker of %s could not be started (time %d in a row): %s; the next try is "
                     "in %g seconds",
-                    *(self._name, self._failures, error.loss.reason, pause),
+                    *(self._name, self._backoff.failures, error.loss.reason, pause),
                 )
                 self._listener.changed()
                 await asyncio.sleep(pause)
             else:
-                self._failures = 0
+                self._backoff.succeeded()
                 self.restarts += 1
                 self._listener.changed()
                 return
@@ -254,11 +226,6 @@ class Workforce:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _pause(time_in_a_row: int) -> float:
-    """Seconds to wait after something has failed, the first time or a later one."""
-    return min(_FIRST_PAUSE * 2.0 ** min(time_in_a_row - 1, 16), _LONGEST_PAUSE)
 
 
 def _sentence(reason: str) -> str:
