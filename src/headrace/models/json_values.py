@@ -10,6 +10,7 @@ import base64
 import datetime as dt
 import json
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from headrace.data.object_bytes import is_nothing
@@ -19,6 +20,7 @@ from headrace.models.schema import Array, DataType, FieldType, Map, Object
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
 _FLOATS = (DataType.float, DataType.double)
 
@@ -29,6 +31,32 @@ def why_no_json(error: ValueError) -> str:
         return str(error)
     # Python has but one other reason, and tells of it how to set its limit.
     return f"a whole number in it has more than {sys.get_int_max_str_digits()} digits"
+
+
+def request_of(text: bytes | str) -> Any:
+    """What the JSON of a request says. Raises InvalidRequest with what is wrong with it."""
+    try:
+        return json.loads(text)
+    except UnicodeDecodeError:
+        raise InvalidRequest("The request is no UTF-8 text.") from None
+    except RecursionError:
+        raise InvalidRequest("The request is nested too deeply.") from None
+    except ValueError as error:
+        raise InvalidRequest(f"The request is no JSON: {why_no_json(error)}.") from None
+
+
+def are_objects(value: Any) -> bool:
+    """Whether a value of JSON is a list of objects, or an empty one."""
+    return isinstance(value, list) and all(isinstance(each, dict) for each in value)
+
+
+def object_array(items: Sequence[Any]) -> NDArray[Any]:
+    """An array of one axis with these objects in it, whatever they are."""
+    import numpy as np
+
+    made = np.empty(len(items), dtype=object)
+    made[:] = items
+    return made
 
 
 def to_json_value(value: Any) -> Any:

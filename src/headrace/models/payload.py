@@ -8,14 +8,13 @@ the way that language models are asked. The formats are MLflow's.
 from __future__ import annotations
 
 import csv
-import json
 from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.errors import InvalidRequest
 from headrace.models.enforce_columns import check_unique
-from headrace.models.json_values import from_json_value, why_no_json
+from headrace.models.json_values import are_objects, from_json_value, object_array, request_of
 from headrace.models.polars_tables import pandas_library
 from headrace.models.schema import ColSpec, DataType, Schema, TensorSpec
 
@@ -126,14 +125,7 @@ def is_for_language_model(request: dict[str, Any]) -> bool:
 def _request(payload: bytes | str | dict[str, Any]) -> dict[str, Any]:
     if isinstance(payload, dict):
         return payload
-    try:
-        found = json.loads(payload)
-    except UnicodeDecodeError:
-        raise InvalidRequest("The request is no UTF-8 text.") from None
-    except RecursionError:
-        raise InvalidRequest("The request is nested too deeply.") from None
-    except ValueError as error:
-        raise InvalidRequest(f"The request is no JSON: {why_no_json(error)}.") from None
+    found = request_of(payload)
     if not isinstance(found, dict):
         raise InvalidRequest(f"The request must be {_NEEDED}; it is {_kind(found)}.")
     return found
@@ -184,7 +176,7 @@ def check_rows(rows: list[Any], columns: Any, what: str) -> None:
 
 def _records(value: Any, schema: Schema | None) -> pd.DataFrame:
     pandas = pandas_library()
-    if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
+    if not are_objects(value):
         raise InvalidRequest(
             f"'dataframe_records' must be a list of objects, one a row; it is {_kind(value)}."
         )
@@ -245,7 +237,7 @@ def decode_inputs(value: Any, schema: Schema | None) -> Any:
     if schema is None:
         return _without_schema(value)
     named = schema.input_dict() if schema.has_input_names() else {}
-    rows = isinstance(value, list) and all(isinstance(row, dict) for row in value)
+    rows = are_objects(value)
     if len(named) == 1 and isinstance(value, list) and not (rows and value):
         value = {next(iter(named)): value}
     if isinstance(value, dict) and named:
@@ -292,9 +284,7 @@ def _decode(value: Any, spec: ColSpec | TensorSpec | None, many: bool = False) -
         return from_json_value(value, kind)
     items = [from_json_value(item, kind) for item in value]
     if kind in (DataType.string, DataType.binary, DataType.datetime, DataType.boolean):
-        made = np.empty(len(items), dtype=object)
-        made[:] = items
-        return made
+        return object_array(items)
     try:
         cast = np.asarray(items, dtype=kind.to_numpy())
     except (TypeError, ValueError, OverflowError):
@@ -316,8 +306,7 @@ def _tensor(value: Any, spec: TensorSpec) -> Any:
 
 
 def _instances(value: Any, schema: Schema | None) -> Any:
-    rows = isinstance(value, list) and value and all(isinstance(row, dict) for row in value)
-    if not rows:
+    if not are_objects(value) or not value:
         decoded = decode_inputs(value, schema)
         _check_lengths(value)
         return decoded

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from headrace.errors import InvalidRequest
-from headrace.serving.worker.tensors import DATATYPES, decode_tensor, encode_tensor, of_objects
+from headrace.models.json_values import object_array
+from headrace.serving.worker.tensors import DATATYPES, decode_tensor, encode_tensor
 
 NUMBERS = [name for name in DATATYPES if name != "BYTES"]
 NUMPY = {"BOOL": "bool", "FP": "float", "INT": "int", "UINT": "uint"}
@@ -56,14 +57,14 @@ def test_numbers_come_back_as_they_went(values: np.ndarray[Any, Any], is_binary:
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))), st.booleans())
 def test_texts_come_back_as_they_went(texts: list[str], is_binary: bool) -> None:
-    found = passed_on(of_objects(texts), is_binary=is_binary).values.tolist()
+    found = passed_on(object_array(texts), is_binary=is_binary).values.tolist()
     assert [x.decode() if isinstance(x, bytes) else x for x in found] == texts
 
 
 @given(st.lists(st.binary(), min_size=1))
 def test_bytes_come_back_as_they_went(items: list[bytes]) -> None:
-    assert passed_on(of_objects(items), is_binary=True).values.tolist() == items
-    assert passed_on(of_objects(items), is_binary=False).content_type == "base64"
+    assert passed_on(object_array(items), is_binary=True).values.tolist() == items
+    assert passed_on(object_array(items), is_binary=False).content_type == "base64"
 
 
 @given(arrays())
@@ -183,7 +184,7 @@ def test_data_is_in_one_place() -> None:
 
 def test_what_is_no_number_is_a_text_of_its_own() -> None:
     items = ["a", None, {"b": [1]}, 2.5, np.float32(1)]
-    head, _ = encode_tensor("t", of_objects(items), is_binary=False)
+    head, _ = encode_tensor("t", object_array(items), is_binary=False)
     assert head["data"] == ["a", "", '{"b": [1]}', "2.5", "1.0"]
     times = np.array(["2020-01-02T03:04:05", "NaT"], dtype="datetime64[s]")
     head, _ = encode_tensor("t", times, is_binary=False)

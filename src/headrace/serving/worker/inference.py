@@ -12,16 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from headrace.errors import InvalidRequest
 from headrace.models.data_kinds import is_array, is_pandas_frame, is_pandas_series
-from headrace.models.json_values import why_no_json
+from headrace.models.json_values import are_objects, object_array, request_of
 from headrace.models.schema import Schema
 from headrace.serving.worker.answers import Answered
 from headrace.serving.worker.calls import BINARY, Call
-from headrace.serving.worker.tensors import (
-    Tensor,
-    decode_tensor,
-    encode_tensor,
-    of_objects,
-)
+from headrace.serving.worker.tensors import Tensor, decode_tensor, encode_tensor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -82,10 +77,10 @@ def read_inference(call: Call) -> Inference:
         )
     request = _object(call.body if size is None else call.body[:size])
     inputs = request.get("inputs")
-    if not isinstance(inputs, list) or not inputs or not _are_objects(inputs):
+    if not are_objects(inputs) or not inputs:
         raise InvalidRequest("The request needs 'inputs', a list of tensors: at least one.")
     outputs = request.get("outputs")
-    if outputs is not None and not _are_objects(outputs):
+    if outputs is not None and not are_objects(outputs):
         raise InvalidRequest("The request's 'outputs' must be a list of objects.")
     given = request.get("id")
     if given is not None and not isinstance(given, str):
@@ -135,7 +130,7 @@ def _outputs_of(predictions: Any, schema: Schema | None) -> dict[str, NDArray[An
         predictions = [predictions]
     if set(map(type, predictions)) <= {float, int} or set(map(type, predictions)) == {bool}:
         return {name: np.array(predictions)}
-    return {name: of_objects(predictions)}
+    return {name: object_array(predictions)}
 
 
 def _column(series: Any) -> NDArray[Any]:
@@ -144,7 +139,7 @@ def _column(series: Any) -> NDArray[Any]:
     if isinstance(series.dtype, np.dtype):
         values: NDArray[Any] = series.to_numpy()
         return values
-    return of_objects(series.tolist())
+    return object_array(series.tolist())
 
 
 def _tensors(inputs: list[_Json], binary: bytes) -> list[Tensor]:
@@ -169,14 +164,7 @@ def _tensors(inputs: list[_Json], binary: bytes) -> list[Tensor]:
 
 
 def _object(text: bytes) -> _Json:
-    try:
-        found = json.loads(text)
-    except RecursionError:
-        raise InvalidRequest("The request is nested too deeply.") from None
-    except UnicodeDecodeError:
-        raise InvalidRequest("The request is no UTF-8 text.") from None
-    except ValueError as error:
-        raise InvalidRequest(f"The request is no JSON: {why_no_json(error)}.") from None
+    found = request_of(text)
     if not isinstance(found, dict):
         raise InvalidRequest("The request must be a JSON object with 'inputs'.")
     return found
@@ -196,7 +184,3 @@ def _name(told: _Json) -> str:
     if not isinstance(found, str):
         raise InvalidRequest(f"A tensor needs a 'name', a text; one has {found!r:.100}.")
     return found
-
-
-def _are_objects(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(each, dict) for each in value)

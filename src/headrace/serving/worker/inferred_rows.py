@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from headrace.models.json_values import are_objects
 from headrace.models.schema import ColSpec, DataType
 from headrace.serving.worker.columns import NotTaken
-from headrace.serving.worker.rows import TABLE, Layout, Rows, are_objects, keep, split_of
+from headrace.serving.worker.rows import TABLE, Layout, Rows, keep, split_of
 
 _TYPES: Final[dict[frozenset[type], DataType]] = {
     frozenset({bool}): DataType.boolean,

@@ -15,6 +15,7 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any, Final
 
+from headrace.models.json_values import are_objects
 from headrace.models.schema import ColSpec, DataType, Schema
 from headrace.serving.worker.columns import Build, NotTaken, build_for, numbers
 
@@ -271,8 +272,3 @@ def _is_counted(index: Any, count: int) -> bool:
     if index is None:
         return True
     return index == [*range(count)] and all(type(place) is int for place in index)
-
-
-def are_objects(value: Any) -> bool:
-    """Whether this is a list of objects, or an empty one."""
-    return isinstance(value, list) and all(isinstance(row, dict) for row in value)

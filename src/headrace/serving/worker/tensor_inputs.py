@@ -12,11 +12,12 @@ import binascii
 from typing import TYPE_CHECKING, Any
 
 from headrace.errors import InvalidRequest
+from headrace.models.json_values import object_array
 from headrace.models.payload import decode_frame
 from headrace.models.polars_tables import pandas_library
 from headrace.models.schema import DataType, Schema, TensorSpec
 from headrace.serving.worker.inference import Inference
-from headrace.serving.worker.tensors import Tensor, of_objects
+from headrace.serving.worker.tensors import Tensor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -84,7 +85,7 @@ def _items(tensor: Tensor, *, as_bytes: bool = False) -> NDArray[Any]:
     items: list[Any] = [decode(tensor.name, item) for item in values.ravel().tolist()]
     if not as_bytes and tensor.content_type != "base64":
         items = [_as_text(tensor.name, item) for item in items]
-    return of_objects(items).reshape(values.shape)
+    return object_array(items).reshape(values.shape)
 
 
 def _as_bytes(_name: str, item: str | bytes) -> bytes:

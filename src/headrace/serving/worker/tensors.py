@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.errors import InvalidRequest
-from headrace.models.json_values import to_json_value
+from headrace.models.json_values import object_array, to_json_value
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -149,7 +149,7 @@ def _from_json(data: Any, datatype: str, shape: tuple[int, ...], where: str) -> 
     if datatype == BYTES:
         if not found <= {str}:
             raise _unfit(where, datatype)
-        return of_objects(items)
+        return object_array(items)
     dtype = np.dtype(_NUMPY[datatype])
     if not found <= _KINDS[dtype.kind]:
         raise _unfit(where, datatype)
@@ -200,7 +200,7 @@ def _from_binary(data: bytes, datatype: str, shape: tuple[int, ...], where: str)
 
     count = math.prod(shape)
     if datatype == BYTES:
-        return of_objects(_elements(data, count, where))
+        return object_array(_elements(data, count, where))
     dtype = np.dtype(_NUMPY[datatype]).newbyteorder("<")
     if len(data) != count * dtype.itemsize:
         raise InvalidRequest(
@@ -210,15 +210,6 @@ def _from_binary(data: bytes, datatype: str, shape: tuple[int, ...], where: str)
     if datatype == "BOOL" and data.strip(b"\0\1"):
         raise InvalidRequest(f"{where} has binary data that is not BOOL: expected bytes 0 and 1.")
     return np.frombuffer(data, dtype).astype(dtype.newbyteorder("="))
-
-
-def of_objects(items: Sequence[Any]) -> NDArray[Any]:
-    """An array of one axis with these objects in it, whatever they are."""
-    import numpy as np
-
-    made = np.empty(len(items), dtype=object)
-    made[:] = items
-    return made
 
 
 def _elements(data: bytes, count: int, where: str) -> list[bytes]:
