@@ -161,3 +161,32 @@ def _wait_until_nothing_is_read(live: LiveApp) -> None:
     while not held.flow.read_paused or before != len(held.pipeline) + len(held.cycle.body):
         before = len(held.pipeline) + len(held.cycle.body)
         threading.Event().wait(0.2)
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_an_answer_in_pieces_is_forgotten_where_nobody_reads_it(reads: bool) -> None:
+    """One that is read, however slowly, is sent to its end."""
+    ended = threading.Event()
+    length = 30 << 20
+
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        headers = [(b"content-length", b"%d" % length)]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for left in range(length - (1 << 20), -1, -(1 << 20)):
+            piece = {"type": "http.response.body", "body": bytes(1 << 20), "more_body": left > 0}
+            await send(piece)
+        ended.set()
+
+    with live_app(app, keep_alive=1) as live, live.connect() as connection:
+        connection.sendall(request("/"))
+        if reads:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+            slowly = threading.Event()
+            received = 0
+            while data := connection.recv(1 << 20):
+                received += len(data)
+                slowly.wait(len(data) / (12 << 20))
+                if received >= length:
+                    break
+            assert received > length
+        assert ended.wait(30)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headrace.serving.worker.answers import Answered, answers_of
 from headrace.serving.worker.frames import MAX_HEAD, FrameError, Unpacker, pack
 
 HEADS = st.dictionaries(
@@ -76,7 +77,7 @@ def test_what_is_no_frame_is_refused_before_it_is_kept(stream: bytes) -> None:
 
 
 def test_the_head_has_a_limit_of_its_own() -> None:
-    (stream,) = pack({"text": "x" * 100})
+    stream = b"".join(pack({"text": "x" * 100}))
     assert Unpacker(max_head=111).feed(stream)
     with pytest.raises(FrameError, match="announces 111"):
         Unpacker(max_head=110).feed(stream)
@@ -92,3 +93,21 @@ def test_large_bodies_are_not_copied() -> None:
     pieces = pack({"op": "answers"}, [body, b"y"])
     assert pieces[1] is body
     assert json.loads(pieces[0][8:]) == {"op": "answers"}
+
+
+def test_a_large_body_is_what_it_was_put_together_in() -> None:
+    """Also between small ones; copies of hundreds of megabytes would stop the server meanwhile."""
+    large = b"x" * 1_000_000
+    frames = [({"op": "a"}, b"1"), ({"op": "b"}, large), ({"op": "c"}, b"2"), ({"op": "d"}, large)]
+    stream = b"".join(piece for head, body in frames for piece in pack(head, [body]))
+    unpacker = Unpacker()
+    arrived = [
+        frame
+        for start in range(0, len(stream), 300_000)
+        for frame in unpacker.feed(stream[start : start + 300_000])
+    ]
+    assert arrived == frames
+    assert [type(body) for _, body in arrived] == [bytes, bytearray, bytes, bytearray]
+    (answer,) = answers_of([[len(large), "text/csv", {}]], arrived[1][1])
+    assert isinstance(answer, Answered)
+    assert answer.body is arrived[1][1]

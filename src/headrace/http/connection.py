@@ -48,6 +48,8 @@ class Connection(HttpToolsProtocol):
         self._had_body = False
         self._running: Any = None
         self._waiting = Waiting()
+        self._drained = 0
+        self._reader_watch: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn: all of ours are Transports
         """Start the clock: a connection that never asks anything is closed like an idle one."""
@@ -63,6 +65,8 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
         self.pipeline.clear()
         self._waiting = Waiting()
+        if self._reader_watch is not None:
+            self._reader_watch.cancel()
         if self._running is not None and not self._running.response_complete:
             self._running.disconnected = True
             self._running.message_event.set()
@@ -170,19 +174,36 @@ class Connection(HttpToolsProtocol):
         if self.transport.get_write_buffer_size():
             self._wait_for_reader()
 
-    def _wait_for_reader(self) -> None:
-        unread = self.transport.get_write_buffer_size()
-        self.loop.call_later(self.timeout_keep_alive, self._end_unread, unread)
+    def pause_writing(self) -> None:
+        """Enough of an answer waits to be read; what makes it waits, too."""
+        super().pause_writing()
+        self._wait_for_reader()
 
-    def _end_unread(self, before: int) -> None:
-        """Forget an answer of which nothing was read since there were `before` bytes left of it:
-        to close the connection would wait for its reader for ever.
+    def resume_writing(self) -> None:
+        """What waited was read."""
+        self._drained += 1
+        super().resume_writing()
+
+    def _wait_for_reader(self) -> None:
+        if self._reader_watch is None:
+            self._reader_watch = self.loop.call_later(
+                self.timeout_keep_alive, self._end_unread, self._read_so_far()
+            )
+
+    def _read_so_far(self) -> tuple[int, int]:
+        """Another pair after something was read, or written."""
+        return self._drained, self.transport.get_write_buffer_size()
+
+    def _end_unread(self, before: tuple[int, int]) -> None:
+        """Forget an answer of which nothing was read since `before`: to close the connection would
+        wait for its reader for ever.
         """
-        unread = self.transport.get_write_buffer_size()
-        if unread and unread == before:
-            self.transport.abort()
-        elif unread:
-            self._wait_for_reader()
+        self._reader_watch = None
+        if self.transport.get_write_buffer_size():
+            if self._read_so_far() == before:
+                self.transport.abort()
+            else:
+                self._wait_for_reader()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, and hang up."""

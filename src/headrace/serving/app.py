@@ -16,7 +16,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import aclosing, suppress
-from typing import Any
+from typing import Any, Final
 
 from starlette.requests import ClientDisconnect
 
@@ -39,6 +39,9 @@ from headrace.serving.status import Status
 log = logging.getLogger("headrace.serving")
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_PIECE: Final = 1 << 18
+"""Bytes of an answer that are sent at a time."""
 
 
 def create_app(
@@ -91,7 +94,7 @@ class ScoringApp:
             reply = shape(Unavailable("The server stopped before this was answered; ask again."))
         except Exception as error:  # noqa: BLE001 - becomes an answer
             reply = shape(_with_trace(error) if self._settings.debug else error)
-        if isinstance(reply.body, bytes):
+        if isinstance(reply.body, bytes | bytearray):
             await _send_whole(reply, reply.body, send)
         else:
             await self._send_pieces(reply, reply.body, request, send)
@@ -155,9 +158,18 @@ def _start(reply: Reply, *more: tuple[bytes, bytes]) -> MutableMapping[str, Any]
     return {"type": "http.response.start", "status": reply.status, "headers": headers}
 
 
-async def _send_whole(reply: Reply, body: bytes, send: Send) -> None:
+async def _send_whole(reply: Reply, body: bytes | bytearray, send: Send) -> None:
     await send(_start(reply, (b"content-length", b"%d" % len(body))))
-    await send({"type": "http.response.body", "body": body})
+    if len(body) <= _PIECE:
+        await send({"type": "http.response.body", "body": body})
+        return
+    # A piece at a time, as it is read; others are answered in between.
+    view = memoryview(body)
+    for end in range(_PIECE, len(body) + _PIECE, _PIECE):
+        more = end < len(body)
+        piece = view[end - _PIECE : end]
+        await send({"type": "http.response.body", "body": piece, "more_body": more})
+        await asyncio.sleep(0)
 
 
 def _pattern(path: str) -> re.Pattern[str]:

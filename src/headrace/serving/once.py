@@ -140,7 +140,7 @@ def _answer(frame: Frame) -> bytes:
     head, body = frame
     (answer,) = answers_of(head["answers"], body)
     if isinstance(answer, Answered):
-        return answer.body
+        return bytes(answer.body)
     if answer.code == Failed.code:
         raise ModelFailed(answer.message, answer.trace)
     raise error_from_code(answer.code, answer.message, answer.status)

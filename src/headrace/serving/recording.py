@@ -30,7 +30,7 @@ class Exchange:
     content_type: str
     request: bytes | Mapping[str, Any]
     """The body as it came; for text, what was asked: `messages` or `prompt`, and `sampling`."""
-    answer: bytes
+    answer: bytes | bytearray
     """The body of the answer; for text, that of its first choice. Empty where it failed."""
     failure: str | None
     """Why there is no answer."""
@@ -104,7 +104,7 @@ class OpenExchange:
         self._received = time.time()
         self._began = time.perf_counter()
 
-    def end(self, answer: bytes, failure: str | None = None) -> None:
+    def end(self, answer: bytes | bytearray, failure: str | None = None) -> None:
         """It is over: to be recorded in the next round of the event loop, when the answer is
         written.
         """

@@ -100,7 +100,7 @@ class Request:
 class Reply:
     """An answer, whole or in pieces, which are closed when their reader is gone."""
 
-    body: bytes | AsyncGenerator[bytes, None] = b""
+    body: bytes | bytearray | AsyncGenerator[bytes, None] = b""
     status: int = 200
     content_type: str = JSON
     headers: Mapping[str, str] = field(default_factory=dict)

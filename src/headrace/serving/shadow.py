@@ -77,7 +77,8 @@ class Shadow:
     async def _predict(self, call: Call, answered: Answered) -> None:
         recording = self._recording()
         exchange = recording.begin(call) if recording else None
-        body, failure = b"", None
+        body: bytes | bytearray = b""
+        failure = None
         try:
             body = (await self.current.pool.predict(call)).body
         except HeadraceError as error:

@@ -169,7 +169,7 @@ class WorkerProcess(asyncio.Protocol):
     def _end_speechless(self) -> None:
         self.kill(Loss("it closed its connection"))
 
-    def _hear(self, head: dict[str, Any], body: bytes) -> None:
+    def _hear(self, head: dict[str, Any], body: bytes | bytearray) -> None:
         op = head["op"]
         if op == "events":
             self._listener.heard(self, head["events"])

@@ -16,7 +16,7 @@ from headrace.serving.worker.frames import text_in
 class Answered:
     """A prediction, encoded as its caller reads it."""
 
-    body: bytes
+    body: bytes | bytearray
     content_type: str = JSON
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -49,7 +49,7 @@ def told_answer(answer: Answered | Failed) -> list[Any]:
     return [0, None, vars(answer)]
 
 
-def answers_of(told: Sequence[list[Any]], body: bytes) -> list[Answered | Failed]:
+def answers_of(told: Sequence[list[Any]], body: bytes | bytearray) -> list[Answered | Failed]:
     """The answers that `told_answer` made lists of, their bodies together in `body`. Raises
     ValueError, TypeError, AttributeError for what is none.
     """
@@ -60,6 +60,8 @@ def answers_of(told: Sequence[list[Any]], body: bytes) -> list[Answered | Failed
             found.append(Failed(**rest))
         else:
             headers = {name: text_in(value) for name, value in rest.items()}
-            found.append(Answered(body[start : start + size], text_in(content_type), headers))
+            # One that fills its frame is not copied.
+            own = body if (start, size) == (0, len(body)) else body[start : start + size]
+            found.append(Answered(own, text_in(content_type), headers))
             start += size
     return found

@@ -34,11 +34,12 @@ def told_call(call: Call) -> list[Any]:
     return [call.kind, call.content_type, len(call.body), call.options]
 
 
-def calls_of(told: Sequence[list[Any]], body: bytes) -> list[Call]:
+def calls_of(told: Sequence[list[Any]], body: bytes | bytearray) -> list[Call]:
     """The calls that `told_call` made lists of, their bodies together in `body`."""
     found: list[Call] = []
+    view = memoryview(body)
     start = 0
     for kind, content_type, size, options in told:
-        found.append(Call(kind, body[start : start + size], content_type, options))
+        found.append(Call(kind, bytes(view[start : start + size]), content_type, options))
         start += size
     return found

@@ -20,7 +20,7 @@ MAX_BODY: Final = (1 << 32) - 1
 _JOINED: Final = 1 << 16
 """Bytes up to which copying into one piece costs less than sending many."""
 
-Frame = tuple[dict[str, Any], bytes]
+Frame = tuple[dict[str, Any], bytes | bytearray]
 
 _encode: Final = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
@@ -29,7 +29,7 @@ class FrameError(ValueError):
     """The other end does not speak this language."""
 
 
-def pack(head: dict[str, Any], bodies: Sequence[bytes] = ()) -> list[bytes]:
+def pack(head: dict[str, Any], bodies: Sequence[bytes | bytearray] = ()) -> list[bytes | bytearray]:
     """A frame whose body is `bodies` together, as pieces to be sent one after the other.
 
     Raises FrameError for one that is too large.
@@ -54,12 +54,18 @@ class Unpacker:
         self._max_head = max_head
 
     def feed(self, data: bytes) -> list[Frame]:
-        """The frames that `data` completes. Raises FrameError for what is none."""
+        """The frames that `data` completes; a large body is the very bytearray that it was put
+        together in. Raises FrameError for what is none.
+        """
         if self._rest:
             self._rest += data
             if len(self._rest) < self._needed:
                 return []
-            data, self._rest = bytes(self._rest), bytearray()
+            whole, self._rest = self._rest, bytearray()
+            return self._frames(whole if len(whole) > _JOINED else bytes(whole))
+        return self._frames(data)
+
+    def _frames(self, data: bytes | bytearray) -> list[Frame]:
         frames: list[Frame] = []
         at = 0
         while True:
@@ -75,8 +81,16 @@ class Unpacker:
             if len(data) < end:
                 self._needed = end - at
                 break
-            frames.append((_head(data[start:middle]), data[middle:end]))
-            at = end
+            head = _head(data[start:middle])
+            if body_length > _JOINED and isinstance(data, bytearray):
+                # Copying hundreds of megabytes would stop all else meanwhile; this moves nothing.
+                rest = bytes(memoryview(data)[end:])
+                del data[end:], data[:middle]
+                frames.append((head, data))
+                data, at = rest, 0
+            else:
+                frames.append((head, data[middle:end]))
+                at = end
         if at < len(data):
             self._rest += memoryview(data)[at:]
         return frames
@@ -89,7 +103,7 @@ def text_in(told: Any) -> str:
     return told
 
 
-def _head(text: bytes) -> dict[str, Any]:
+def _head(text: bytes | bytearray) -> dict[str, Any]:
     try:
         head = json.loads(text)
     except (ValueError, RecursionError) as error:

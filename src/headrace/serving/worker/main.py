@@ -85,7 +85,7 @@ class Worker:
         except (BrokenPipeError, ConnectionResetError):
             return 0
 
-    def _take(self, head: dict[str, Any], body: bytes) -> None:
+    def _take(self, head: dict[str, Any], body: bytes | bytearray) -> None:
         op = head["op"]
         if op == "predict":
             self._predict(calls_of(head["calls"], body))
@@ -137,7 +137,7 @@ class Worker:
         answers = _answers_of(self._scorer, calls)
         head: dict[str, Any] = {"op": "answers", "takes_several": self._scorer.takes_several}
         told: list[list[Any]] = []
-        bodies: list[bytes] = []
+        bodies: list[bytes | bytearray] = []
         size = 0
         for answer in answers:
             if size > _FRAME:
@@ -173,7 +173,7 @@ class Worker:
         trace = trace_of(error) if error and not ours else None
         self._say({"op": "failed", "message": cut(message), "trace": trace, "kind": kind})
 
-    def _say(self, head: dict[str, Any], bodies: Sequence[bytes] = ()) -> None:
+    def _say(self, head: dict[str, Any], bodies: Sequence[bytes | bytearray] = ()) -> None:
         for piece in pack(head, bodies):
             self._socket.sendall(piece)
 
