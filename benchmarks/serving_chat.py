@@ -9,13 +9,21 @@ import shutil
 import statistics
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.load import Answer, Connection, LoadError
-from benchmarks.peers import BENCH_FOLDER, Headrace, MLflow, Place
-from benchmarks.serving_peers import PROGRAMS, ServingPeer, post, run_there
+from benchmarks.peers import BENCH_FOLDER
+from benchmarks.serving_peers import (
+    PROGRAMS,
+    HeadraceServing,
+    MLflowServing,
+    ServingPeer,
+    post,
+    run_there,
+)
 
 PROGRAM = PROGRAMS / "chat.py"
 ENVIRONMENT = BENCH_FOLDER.absolute() / "frameworks"
@@ -34,11 +42,11 @@ class TinyChat:
     answers: Mapping[str, Mapping[str, str]]
 
 
-class ChatPeer(ServingPeer):
+class ChatPeer(ServingPeer, ABC):
     """A server in the environment that has transformers and ONNX Runtime GenAI."""
 
-    library = ""
-    path = "/invocations"
+    library: str
+    """What `servers/chat.py` saves the model with."""
 
     @property
     def environment(self) -> Path:
@@ -53,9 +61,9 @@ class ChatPeer(ServingPeer):
             folder,
         )
 
+    @abstractmethod
     def question(self, kind: str, question: str) -> bytes:
-        """The request of a question."""
-        raise NotImplementedError
+        """The request of a question to the model of a kind."""
 
     def variables(self) -> Mapping[str, str]:
         """Programs are started by name, and no hub is asked."""
@@ -66,16 +74,11 @@ class ChatPeer(ServingPeer):
         }
 
 
-class HeadraceChat(ChatPeer, Headrace):
+class HeadraceChat(ChatPeer, HeadraceServing):
     """`headrace models serve`; OpenAI's API."""
 
     library = "headrace"
     path = "/v1/chat/completions"
-
-    def command(self, place: Place) -> list[str]:
-        """One model from a folder."""
-        program = [self.program("headrace"), "models", "serve", "--env-manager", "local"]
-        return [*program, "-m", str(place.folder / "model"), "-p", str(place.port)]
 
     def question(self, kind: str, question: str) -> bytes:
         """Decoded greedily."""
@@ -91,15 +94,10 @@ class HeadraceChat(ChatPeer, Headrace):
         return post(self.path, json.dumps(asked).encode())
 
 
-class MLflowChat(ChatPeer, MLflow):
+class MLflowChat(ChatPeer, MLflowServing):
     """`mlflow models serve`; its own protocol."""
 
     library = "mlflow"
-
-    def command(self, place: Place) -> list[str]:
-        """One model from a folder."""
-        program = [self.program("mlflow"), "models", "serve", "--env-manager", "local"]
-        return [*program, "-m", str(place.folder / "model"), "-p", str(place.port)]
 
     def question(self, kind: str, question: str) -> bytes:
         """Without a temperature: it refuses 0, and is greedy anyway. The wrapper gets a prompt."""

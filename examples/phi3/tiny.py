@@ -38,37 +38,20 @@ CHAT_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
 )
-CONTEXT = 1024
 STEPS = 240
 
 
 def make(folder: Path) -> None:
     """Make and train the model, and save it with its tokenizer in `folder`, as a hub has it."""
     import torch
-    from transformers import Phi3Config, Phi3ForCausalLM
 
     started = time.monotonic()
     torch.manual_seed(7)
     torch.set_num_threads(1)  # more threads would wait for each other longer than they calculate
     tokenizer = tokenizer_of([*KNOWN, *KNOWN.values()] * 3 + list(topics.values())[:20])
-    config = Phi3Config(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=4,
-        max_position_embeddings=CONTEXT,
-        original_max_position_embeddings=CONTEXT,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    model = Phi3ForCausalLM(config)
-    # Greedy, so that it says what it has learned; a real Phi-3 has these stops, too.
+    model = untrained_model(tokenizer)
+    # Greedy, so that it says what it has learned.
     model.generation_config.do_sample = False
-    model.generation_config.eos_token_id = tokenizer.convert_tokens_to_ids(list(STOPS))
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
     train(model, tokenizer)
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save_pretrained(folder)
@@ -79,8 +62,10 @@ def make(folder: Path) -> None:
     )
 
 
-def tokenizer_of(texts: list[str]) -> Any:
-    """A byte-level BPE tokenizer of up to 1,536 tokens with Phi-3's special tokens and template."""
+def tokenizer_of(texts: list[str], tokens: int = 1536, context: int = 1024) -> Any:
+    """A byte-level BPE tokenizer of up to so many tokens with Phi-3's special tokens and template,
+    for conversations of up to `context` tokens.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -88,7 +73,7 @@ def tokenizer_of(texts: list[str]) -> Any:
     bare.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bare.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=1536,
+        vocab_size=tokens,
         special_tokens=list(SPECIAL),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
@@ -100,9 +85,33 @@ def tokenizer_of(texts: list[str]) -> Any:
         eos_token="<|endoftext|>",
         pad_token="<pad>",
         chat_template=CHAT_TEMPLATE,
-        model_max_length=CONTEXT,
+        model_max_length=context,
         clean_up_tokenization_spaces=False,
     )
+
+
+def untrained_model(tokenizer: Any) -> Any:
+    """A Phi-3 of random weights, in two layers, for the tokens and contexts of a tokenizer."""
+    from transformers import Phi3Config, Phi3ForCausalLM
+
+    config = Phi3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=tokenizer.model_max_length,
+        original_max_position_embeddings=tokenizer.model_max_length,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    model = Phi3ForCausalLM(config)
+    # A real Phi-3 has these stops, too.
+    model.generation_config.eos_token_id = tokenizer.convert_tokens_to_ids(list(STOPS))
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    return model
 
 
 def train(model: Any, tokenizer: Any) -> None:
