@@ -99,6 +99,15 @@ def test_choices_take_turns() -> None:
     assert engine.open == 0
 
 
+def test_requests_take_turns_however_many_choices_they_ask_for() -> None:
+    talk = Conversation(interleaved(OneAtATime(), slots=2))
+    talk.add(asked(1, "Who?", replace(GREEDY, n=8)), asked(2, "Who?"), asked(3, "Who?"))
+    over = []
+    while not talk.engine.is_idle:
+        over += [event.key for event in talk.step() if isinstance(event, Finished)]
+    assert over == [1, 2, 3, *[1] * 7]
+
+
 def test_what_cannot_come_in_pieces_comes_as_a_whole() -> None:
     engine = OneAtATime()
     engine.streams = False

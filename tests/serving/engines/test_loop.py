@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from headrace.models.flavors.openai_requests import Sampling
-from headrace.serving.engines.base import Generation, GenerationEngine, Piece, Refused
+from headrace.serving.engines.base import Finished, Generation, GenerationEngine, Piece, Refused
 from headrace.serving.engines.loop import ContinuousLoop
 from headrace.testing.generation import (
     GREEDY,
@@ -224,6 +224,28 @@ def test_sequences_lie_together() -> None:
     talk.add(asked(4, "Who?"), asked(5, "Who?"))
     talk.finish()
     assert decoder.begun == [1, 2]
+
+
+def test_requests_take_turns_however_many_choices_they_ask_for() -> None:
+    talk = Conversation(loop(MadeDecoder(slots=2)))
+    talk.add(asked(1, "Who?", replace(GREEDY, n=20)))
+    talk.until_piece(1)
+    talk.add(asked(2, "Who?"), asked(3, "Which town?", replace(GREEDY, n=3)))
+    talk.add(asked(4, "Which town?"))
+    over = []
+    while not talk.engine.is_idle:
+        over += [event.key for event in talk.step() if isinstance(event, Finished)]
+    assert talk.started == [1, 2, 3, 4]
+    assert over.index(2) < over.index(4) < 10
+    assert len(over) == 25
+    assert [talk.told[1].text(index) for index in range(20)] == [KNOWN["Who?"]] * 20
+
+
+def test_one_request_alone_has_all_places() -> None:
+    decoder = MadeDecoder(slots=4)
+    told = alone(loop(decoder), asked(1, "Who?", replace(GREEDY, n=9)))
+    assert decoder.calls.count(("step", 4)) > 20
+    assert len(told.ends) == 9
 
 
 def test_a_request_of_the_same_key_may_come_again() -> None:

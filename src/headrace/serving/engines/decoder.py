@@ -11,6 +11,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from headrace.serving.engines.memory import Room
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -30,6 +32,8 @@ class Decoder(ABC):
     model_name: str
     slots: int
     """How many sequences can be under way."""
+    room: Room = Room()
+    """How much memory they have together; one sequence alone always has enough."""
     context_length: int
     """How many tokens a prompt and its answer can have together."""
     end_tokens: frozenset[int]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ from headrace.serving.engines.base import (
     Refused,
     Started,
 )
+from headrace.serving.engines.line import Line
 from headrace.serving.engines.prompts import check_length
 from headrace.serving.engines.refusals import refusal
 
@@ -61,7 +61,7 @@ class Interleaved(GenerationEngine):
         self._count = count
         self.context_length = context_length
         self._new: list[Generation] = []
-        self._waiting: deque[_Turn] = deque()
+        self._waiting: Line[_Turn] = Line()
         self._active: list[_Turn] = []
 
     def add(self, generation: Generation) -> None:
@@ -71,7 +71,7 @@ class Interleaved(GenerationEngine):
     def cancel(self, key: int) -> None:
         """See GenerationEngine."""
         self._new = [each for each in self._new if each.key != key]
-        self._waiting = deque(each for each in self._waiting if each.key != key)
+        self._waiting.remove(key)
         for turn in self._active:
             if turn.key == key and turn.events is not None:
                 turn.events.close()
@@ -83,15 +83,16 @@ class Interleaved(GenerationEngine):
         new, self._new = self._new, []
         for generation in new:
             try:
-                self._waiting.extend(self._turns(generation))
+                for turn in self._turns(generation):
+                    self._waiting.add(turn)
             except Exception as error:  # noqa: BLE001 - one request's failure must not be the others'
                 events.append(refusal(generation.key, error))
-        while self._waiting and len(self._active) < self.capacity:
-            turn = self._waiting.popleft()
-            turn.events = self._told(turn)
-            self._active.append(turn)
-            if turn.index == 0:
-                events.append(Started(turn.key, turn.prompt_tokens))
+        while len(self._active) < self.capacity and (begun := self._waiting.first()):
+            self._waiting.take()
+            begun.events = self._told(begun)
+            self._active.append(begun)
+            if begun.index == 0:
+                events.append(Started(begun.key, begun.prompt_tokens))
         for turn in list(self._active):
             if turn in self._active and turn.events is not None:
                 self._take_turn(turn, turn.events, events)

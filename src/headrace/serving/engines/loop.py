@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.serving.engines.base import Event, Generation, GenerationEngine, Started
 from headrace.serving.engines.decoder import Decoder
+from headrace.serving.engines.line import Line
 from headrace.serving.engines.pace import Pace
 from headrace.serving.engines.prompts import check_length, check_tokens
 from headrace.serving.engines.refusals import refusal
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 
 
 class ContinuousLoop(GenerationEngine):
-    """See the module. Whoever comes first is served first; each of a request's choices takes a
-    slot of the decoder.
+    """See the module. Each of a request's choices takes a slot of the decoder, and memory for its
+    prompt and the longest answer that it may have. Where either is missing, requests wait and take
+    turns (see `Line`); nobody overtakes the first, so that long ones have their turn as well.
     """
 
     has_logprobs = True
@@ -47,11 +49,13 @@ class ContinuousLoop(GenerationEngine):
         self._defaults = defaults_of(defaults or {})
         self._pace = Pace(chunk)
         self._new: list[Generation] = []
-        self._waiting: deque[Choice] = deque()
+        self._waiting: Line[Choice] = Line()
         self._joining: deque[Choice] = deque()
         """Those that have a slot, and whose prompt is being taken in."""
         self._active: list[Choice] = []
         self._free = list(range(decoder.slots))
+        self._needed = 0
+        """How many tokens of memory those under way can come to need."""
 
     def add(self, generation: Generation) -> None:
         """See GenerationEngine."""
@@ -60,7 +64,7 @@ class ContinuousLoop(GenerationEngine):
     def cancel(self, key: int) -> None:
         """See GenerationEngine."""
         self._new = [each for each in self._new if each.key != key]
-        self._waiting = deque(each for each in self._waiting if each.key != key)
+        self._waiting.remove(key)
         for choice in (*self._joining, *self._active):
             if choice.key == key:
                 self._leave(choice)
@@ -72,8 +76,9 @@ class ContinuousLoop(GenerationEngine):
         events: list[Event] = []
         if self._new:
             self._read(events)
-        while self._waiting and self._free:
-            self._join(self._waiting.popleft(), events)
+        while self._free and (choice := self._waiting.first()) and self._has_room(choice):
+            self._waiting.take()
+            self._join(choice, events)
         if self._joining:
             self._prefill(events)
         if self._active:
@@ -99,7 +104,8 @@ class ContinuousLoop(GenerationEngine):
         new, self._new = self._new, []
         for generation in new:
             try:
-                self._waiting.extend(self._choices(generation))
+                for choice in self._choices(generation):
+                    self._waiting.add(choice)
             except Exception as error:  # noqa: BLE001 - one request's failure must not be the others'
                 events.append(refusal(generation.key, error))
 
@@ -134,15 +140,22 @@ class ContinuousLoop(GenerationEngine):
         check_length(len(tokens), decoder.context_length)
         return tokens
 
+    def _has_room(self, choice: Choice) -> bool:
+        """Whether there is memory for it beside the others; for one alone there must be."""
+        room = self._decoder.room
+        return not self._needed or self._needed + room.needed(choice.longest) <= room.tokens
+
     def _join(self, choice: Choice, events: list[Event]) -> None:
         # The lowest ones, so that those in use lie together.
         choice.slot = heapq.heappop(self._free)
+        self._needed += self._decoder.room.needed(choice.longest)
         self._joining.append(choice)
         if choice.index == 0:
             events.append(Started(choice.key, len(choice.prompt)))
 
     def _leave(self, choice: Choice) -> None:
         self._decoder.leave(choice.slot)
+        self._needed -= self._decoder.room.needed(choice.longest)
         heapq.heappush(self._free, choice.slot)
 
     def _prefill(self, events: list[Event]) -> None:

@@ -1,14 +1,17 @@
 """How many sequences a model has memory for.
 
 What a sequence's keys and values take is known beforehand: numbers a token, times the tokens that
-it may have. A server that promised more places than there is memory for would die with all
-answers under way.
+it may have. A server that began more answers than there is memory for would die with all of them
+under way.
 """
 
 from __future__ import annotations
 
 import logging
+import math
+import mmap
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +20,51 @@ _PART: Final = 0.7
 """Of the memory that is free, what may be taken; the rest is for calculating and for others."""
 _MEMINFO: Final = Path("/proc/meminfo")
 _CGROUP: Final = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True)
+class Room:
+    """Memory for the keys and values of all sequences under way."""
+
+    tokens: float = math.inf
+    """For how many tokens it is."""
+    overhead: int = 0
+    """So many tokens' memory a sequence takes beside that of its own, as pages are taken whole."""
+
+    def needed(self, tokens: int) -> int:
+        """What a sequence of so many tokens takes, in tokens."""
+        return tokens + self.overhead
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How keys and values lie in memory."""
+
+    arrays: int
+    """How many there are: keys and values of each layer."""
+    token_bytes: int
+    """What a token takes in all of them."""
+    stretch_bytes: int
+    """What it takes in a stretch of memory that holds the tokens of a sequence one by one."""
+
+    def room(self, free: int | None, slots: int, longest: int, model_name: str) -> Room:
+        """Where so many bytes can be had (None: nobody knows), for sequences of `longest` tokens
+        at most. A slot without one may hold a token; one array at a time may be there twice, while
+        it is laid out anew.
+        """
+        if free is None or self.token_bytes <= 0:
+            return Room()
+        overhead = -(-2 * mmap.PAGESIZE // self.stretch_bytes)
+        bytes_each = self.token_bytes * (self.arrays + 1) / self.arrays
+        room = Room(max(int(free * _PART / bytes_each) - slots * (1 + overhead), 0), overhead)
+        if room.tokens < slots * room.needed(longest):
+            _log.warning(
+                "%s has memory for %d tokens of prompts and answers under way together (%.1f GB "
+                "are free), and %d places for up to %d tokens each: answers that could become too "
+                "long beside the others wait for them to end.",
+                *(model_name, room.tokens, free / 1e9, slots, longest),
+            )
+        return room
 
 
 def fitting(slots: int, bytes_each: int, free: int | None, model_name: str) -> int:

@@ -30,6 +30,8 @@ class Choice:
         self.key = key
         self.index = index
         self.prompt = prompt
+        self.longest = len(prompt) + limit
+        """The most tokens that it can come to, those of its prompt included."""
         self.chooser = chooser
         self.slot = -1
         self.taken = 0

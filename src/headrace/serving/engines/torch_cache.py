@@ -2,13 +2,18 @@
 
 One row for each slot: the keys of a layer have the shape (rows, room, heads, size of a head), so
 that those of one token lie together. Rows in use lie together too, and a step looks at them where
-they are: nothing is copied as sequences grow, join or leave.
+they are: nothing is copied as sequences join or leave. On a CPU nothing is copied as they grow
+either: a row has addresses for the longest sequence, and memory for the tokens that it holds (see
+`Reserved`). Other devices' rows have memory for the longest sequence so far.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final
+
+from headrace.serving.engines.reserved import Reserved
 
 _LEAST_ROOM: Final = 128
 
@@ -52,6 +57,18 @@ class SlotLayer:
         self._places = places
         self._keys: Any = None
         self._values: Any = None
+        self._reserved: list[tuple[Reserved, int]] = []
+        """What both lie in, on a CPU, and the bytes of a row."""
+
+    @property
+    def token_bytes(self) -> list[int]:
+        """What a token takes: its key and its value; nothing before there has been one."""
+        return [each[0, 0].nbytes for each in (self._keys, self._values) if each is not None]
+
+    def leave(self, slot: int) -> None:
+        """The row's tokens are over: give back its memory, where that is possible."""
+        for reserved, size in self._reserved:
+            reserved.give_back(slot * size, (slot + 1) * size)
 
     def update(self, keys: Any, values: Any, *_: Any, **__: Any) -> tuple[Any, Any]:
         """Keep new keys and values of shape (sequences, heads, tokens, size); all that the tokens
@@ -85,9 +102,17 @@ class SlotLayer:
         return -1
 
     def _grown(self, old: Any, new: Any) -> Any:
-        places = self._places
         # Zeros, because what is masked is multiplied by 0, and 0 times anything must be 0.
-        grown = new.new_zeros((places.rows, places.room, new.shape[1], new.shape[3]))
+        places = self._places
+        shape = (places.rows, places.room, new.shape[1], new.shape[3])
+        if old is None and new.device.type == "cpu":
+            import torch
+
+            size = math.prod(shape[1:]) * new.itemsize
+            reserved = Reserved(places.rows * size)
+            self._reserved.append((reserved, size))
+            return torch.frombuffer(reserved.buffer, dtype=new.dtype).view(shape)
+        grown = new.new_zeros(shape)
         if old is not None:
             grown[:, : old.shape[1]] = old
         return grown

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from headrace.errors import InvalidRequest
 from headrace.models.flavors.openai_engine import Engine
 from headrace.serving.engines.decoder import Decoder, TextStream
+from headrace.serving.engines.memory import Layout, free_memory
 from headrace.serving.engines.torch_cache import Places, SlotLayer
 from headrace.serving.engines.torch_text import StreamedText, backend_decode
 
@@ -47,10 +48,25 @@ class TorchDecoder(Decoder):
         self._longest_token = max(map(len, pipeline.tokenizer.get_vocab()), default=1)
         self._masks = Masks(config, pipeline.model.dtype)
         self._places = Places(slots)
-        layers: list[Any] = [SlotLayer(self._places) for _ in range(config.num_hidden_layers)]
+        if self._device.type == "cpu":  # where only addresses are taken
+            self._places.make_room(self.context_length)
+        self._layers = [SlotLayer(self._places) for _ in range(config.num_hidden_layers)]
         CacheLayerMixin.register(SlotLayer)  # a cache asks its layers whether they are some
+        layers: list[Any] = [*self._layers]
         self._cache = Cache(layers=layers)
         self._lengths = np.zeros(slots, np.int64)
+
+    def reserve(self) -> None:
+        """Take the addresses that all slots may need, and find out how much memory there is for
+        them, by calculating a token. OSError where the system does not grant so many.
+        """
+        self.prefill(0, [0], 0)
+        self.leave(0)
+        if self._device.type != "cpu":
+            return
+        each = [size for layer in self._layers for size in layer.token_bytes]
+        layout = Layout(len(each), sum(each), min(each))
+        self.room = layout.room(free_memory(), self.slots, self.context_length, self.model_name)
 
     def render(self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None) -> str:
         """See Decoder."""
@@ -101,10 +117,9 @@ class TorchDecoder(Decoder):
         lengths = torch.tensor([len(each) for each in prompts], device=self._device)[:, None]
         columns = torch.arange(longest, device=self._device)
         positions = columns - (longest - lengths)  # negative: padding
-        # The padding's keys go behind the sequence's own, where others come later.
+        # The padding's keys go to the place behind the sequence's own, where the next one comes.
         rows = torch.tensor(list(slots), device=self._device)[:, None] * places.room
-        behind = columns + lengths
-        places.targets = (rows + torch.where(positions < 0, behind, positions)).flatten()
+        places.targets = (rows + torch.where(positions < 0, lengths, positions)).flatten()
         places.first, places.last, places.length = 0, len(prompts), longest
         places.is_fresh = True
         mask = self._masks.of(positions[:, :, None], positions[:, None, :])
@@ -140,10 +155,12 @@ class TorchDecoder(Decoder):
     def leave(self, slot: int) -> None:
         """See Decoder."""
         self._lengths[slot] = 0
+        for layer in self._layers:
+            layer.leave(slot)
 
     def close(self) -> None:
         """See Decoder."""
-        del self._model, self._cache
+        del self._model, self._cache, self._layers
 
     def _called(self, tokens: Any, positions: Any, mask: Any) -> NDArray[np.float32]:
         """The logits after the last of `tokens` (sequences, tokens), for each sequence."""

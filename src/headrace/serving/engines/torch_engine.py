@@ -11,7 +11,8 @@ from headrace.models.flavors.transformers_generation import PipelineEngine, chec
 from headrace.serving.engines.base import GenerationEngine
 from headrace.serving.engines.interleaved import Interleaved
 from headrace.serving.engines.loop import ContinuousLoop
-from headrace.serving.engines.memory import fitting, free_memory
+from headrace.serving.engines.memory import fitting
+from headrace.serving.engines.reserved import as_many_as_granted
 from headrace.serving.engines.sampling import NAMES
 from headrace.serving.engines.torch_checking import why_not_together
 from headrace.serving.engines.torch_decoder import TorchDecoder, context_length
@@ -83,8 +84,7 @@ def torch_engine(
     if why is None:
         why = why_not_together(pipeline)
     if why is None:
-        places = fitting(slots, _sequence_bytes(pipeline), _free(pipeline.model), model_name)
-        decoder = TorchDecoder(pipeline, one_by_one, _end_tokens(pipeline, options), slots=places)
+        decoder = _decoder(pipeline, one_by_one, _end_tokens(pipeline, options), slots)
         try:
             return ContinuousLoop(decoder, options)
         except InvalidRequest as error:
@@ -92,6 +92,25 @@ def torch_engine(
     _log.warning("%s answers one request after the other, because %s.", model_name, why)
     length = context_length(pipeline.model.config.get_text_config(), pipeline.tokenizer)
     return Interleaved(one_by_one, _counting(pipeline.tokenizer), context_length=length)
+
+
+def _decoder(
+    pipeline: Any, engine: PipelineEngine, ends: frozenset[int], slots: int
+) -> TorchDecoder:
+    """With fewer slots where each needs memory for the longest sequence, and there is not enough."""
+    device = pipeline.model.device
+    if device.type == "cuda":
+        import torch
+
+        free = int(torch.cuda.mem_get_info(device)[0])
+        slots = fitting(slots, _sequence_bytes(pipeline), free, engine.model_name)
+
+    def made(slots: int) -> TorchDecoder:
+        decoder = TorchDecoder(pipeline, engine, ends, slots=slots)
+        decoder.reserve()
+        return decoder
+
+    return as_many_as_granted(slots, made)
 
 
 def _sequence_bytes(pipeline: Any) -> int:
@@ -105,15 +124,6 @@ def _sequence_bytes(pipeline: Any) -> int:
         size = getattr(config, "hidden_size", 0) // heads if heads else 0
     numbers = int(2 * layers * kept * size * context_length(config, pipeline.tokenizer))
     return numbers * int(weights.dtype.itemsize)
-
-
-def _free(model: Any) -> int | None:
-    """The memory that is free where the model calculates."""
-    if model.device.type != "cuda":
-        return free_memory()
-    import torch
-
-    return int(torch.cuda.mem_get_info(model.device)[0])
 
 
 def _set_threads(model: Any, threads: int | None) -> None:
