@@ -17,7 +17,12 @@ from headrace import settings
 from headrace.cli import output
 from headrace.cli.command import Command
 from headrace.cli.models import models, tracked
-from headrace.cli.options import max_connections_option, port_option, several
+from headrace.cli.options import (
+    allowed_origins_option,
+    max_connections_option,
+    port_option,
+    several,
+)
 
 if TYPE_CHECKING:
     from headrace.models.sources import ModelSource
@@ -47,6 +52,7 @@ def _listening(command: Callable[..., Any]) -> Callable[..., Any]:
             "--insecure", is_flag=True, help="Serve beyond this machine without asking for a key."
         ),
         max_connections_option,
+        allowed_origins_option,
         click.option(
             "--allowed-hosts",
             type=several,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fnmatch import translate
 from typing import Final
 from urllib.parse import urlsplit
@@ -21,6 +21,10 @@ from headrace.errors import InvalidRequest, PermissionDenied
 from headrace.http.answers import Headers, Message, body_of
 from headrace.http.settings import ListenSettings
 
+WITH_CREDENTIALS: Final = (b"access-control-allow-credentials", b"true")
+"""A page may let the browser say who its user is."""
+ALL_HEADERS: Final = (b"access-control-expose-headers", b"*")
+"""A page may read all headers of an answer; not to be said with credentials."""
 OPEN_PATHS: Final = frozenset({"/health", "/version"})
 """Paths that answer under any Host and to anybody: what load balancers ask."""
 
@@ -96,24 +100,27 @@ class HostGuard:
         return any(p.fullmatch(text) or p.fullmatch(name) for p in self._hosts)
 
 
-def cross_origin_headers(origin: bytes) -> Headers:
-    """What lets the page of an accepted origin read the answer."""
-    return [
-        (b"access-control-allow-origin", origin),
-        (b"access-control-allow-credentials", b"true"),
-        (b"vary", b"Origin"),
-    ]
+def cross_origin_headers(origin: bytes, *more: tuple[bytes, bytes]) -> Headers:
+    """What lets the page of an accepted origin read the answer; `more` says how much of it."""
+    return [(b"access-control-allow-origin", origin), *more, (b"vary", b"Origin")]
 
 
-def preflight_answer(origin: bytes, asked_headers: bytes) -> tuple[Message, Message]:
-    """The answer to a browser that asks, before a change, whether a page may make it."""
+def is_preflight(method: str, headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a browser asks, before it sends a page's request, if it may."""
+    return method == "OPTIONS" and b"access-control-request-method" in headers
+
+
+def preflight_answer(allowed: Headers, asked: Mapping[bytes, bytes]) -> tuple[Message, Message]:
+    """The yes to such a question, which came with the headers `asked`; `allowed` as
+    `cross_origin_headers` made it.
+    """
     headers = [
-        *cross_origin_headers(origin),
+        *allowed,
         (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE"),
         (b"access-control-max-age", b"600"),
         (b"content-length", b"0"),
     ]
-    if asked_headers:
+    if asked_headers := asked.get(b"access-control-request-headers"):
         headers.append((b"access-control-allow-headers", asked_headers))
     return {"type": "http.response.start", "status": 200, "headers": headers}, body_of(b"")
 

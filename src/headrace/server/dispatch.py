@@ -46,8 +46,10 @@ from headrace.http.answers import (
 from headrace.http.bodies import Bodies
 from headrace.http.guard import (
     OPEN_PATHS,
+    WITH_CREDENTIALS,
     HostGuard,
     cross_origin_headers,
+    is_preflight,
     preflight_answer,
 )
 from headrace.protocol.codec import decode, decode_query, decode_with_path, encode
@@ -301,12 +303,12 @@ class Dispatcher:
         if origin is not None:
             self._guard.check_origin(method, origin, host)
             if self._guard.is_good_origin(origin, host):
-                if method == "OPTIONS" and b"access-control-request-method" in headers:
-                    asked = headers.get(b"access-control-request-headers", b"")
-                    for message in preflight_answer(origin, asked):
+                allowed = cross_origin_headers(origin, WITH_CREDENTIALS)
+                if is_preflight(method, headers):
+                    for message in preflight_answer(allowed, headers):
                         await answer(message)
                     return
-                answer.extra = cross_origin_headers(origin)
+                answer.extra = allowed
         methods, path_values = self._exact.get(path), None
         if methods is None:
             methods, path_values = self._match(scope)

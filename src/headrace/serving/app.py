@@ -20,10 +20,16 @@ from typing import Any, Final
 
 from starlette.requests import ClientDisconnect
 
-from headrace.errors import Unauthenticated, Unavailable
-from headrace.http.answers import SAFE_HEADERS, method_not_allowed, not_served
+from headrace.errors import HeadraceError, Unauthenticated, Unavailable
+from headrace.http.answers import SAFE_HEADERS, Headers, method_not_allowed, not_served
 from headrace.http.bodies import Bodies
-from headrace.http.guard import HostGuard
+from headrace.http.guard import (
+    ALL_HEADERS,
+    HostGuard,
+    cross_origin_headers,
+    is_preflight,
+    preflight_answer,
+)
 from headrace.serving.calls import ModelFailed
 from headrace.serving.inference_v2 import InferenceV2, inference_error
 from headrace.serving.invocations import Invocations, error_reply
@@ -82,6 +88,12 @@ class ScoringApp:
             return
         shape = _shape_of(scope["path"])
         request = Request(scope, receive, {}, self._bodies)
+        if allowed := self._allowed(request):
+            if is_preflight(request.method, request.headers):
+                for message in preflight_answer(allowed, request.headers):
+                    await send(message)
+                return
+            send = _adding(allowed, send)
         try:
             route, fields = self._find(scope["method"], scope["path"])
             shape = route.shape
@@ -131,6 +143,19 @@ class ScoringApp:
             raise method_not_allowed(method, path, methods)
         return route, fields
 
+    def _allowed(self, request: Request) -> Headers:
+        """What lets the page that sends this read the answer; nothing where it is a stranger's, or
+        none. A page says by itself who asks: a key that the browser knows is not sent for others.
+        """
+        origin, host = request.headers.get(b"origin"), request.headers.get(b"host")
+        if origin is None or not self._guard.is_good_origin(origin, host):
+            return []
+        try:
+            self._guard.check_host(host)
+        except HeadraceError:
+            return []
+        return cross_origin_headers(origin, ALL_HEADERS)
+
     def _check(self, request: Request, route: Route) -> None:
         """Raise unless this caller may ask for this."""
         if route.is_open:
@@ -146,6 +171,17 @@ class ScoringApp:
                 f"{'That is not the key of this server' if wrong else 'This server asks for a key'}"
                 "; expected the header 'Authorization: Bearer KEY'."
             )
+
+
+def _adding(headers: Headers, send: Send) -> Send:
+    """A `send` that adds these headers."""
+
+    async def sending(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] += headers
+        await send(message)
+
+    return sending
 
 
 def _start(reply: Reply, *more: tuple[bytes, bytes]) -> MutableMapping[str, Any]:
