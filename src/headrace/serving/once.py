@@ -128,11 +128,12 @@ def _check_loaded(head: dict[str, Any]) -> None:
     """Raise what kept the worker from loading the model."""
     if head["op"] == "ready":
         return
-    message = text_in(head["message"])
+    message, trace = text_in(head["message"]), head["trace"]
     raised = _RAISED.get(head.get("kind") or "")
-    if raised is None:
-        raise ModelFailed(f"The model could not be loaded: {message}", head["trace"])
-    raise raised(message)
+    if raised is not None:
+        raise raised(message)
+    trace = None if trace is None else text_in(trace)
+    raise ModelFailed(f"The model could not be loaded: {message}", trace)
 
 
 def _answer(frame: Frame) -> bytes:

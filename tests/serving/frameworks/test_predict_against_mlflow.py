@@ -52,8 +52,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def run(program: str, folder: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
     """Run a program's `models predict`, of what is installed here."""
-    command = [sys.executable, "-m", program, "models", "predict", "-m", folder]
-    command += ["--env-manager", "local", *words]
+    command: list[str | Path] = [sys.executable, "-m", program, "models", "predict"]
+    command += ["-m", folder, "--env-manager", "local", *words]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
