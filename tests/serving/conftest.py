@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,16 @@ from tests.serving.models import save_unruly
 from tests.serving.served import ServingLauncher, serving_launcher
 
 PoolMaker = Callable[..., Pool]
+
+
+@asynccontextmanager
+async def started(pool: Pool) -> AsyncIterator[Pool]:
+    """The pool, loaded, and ended with the block."""
+    await pool.start()
+    try:
+        yield pool
+    finally:
+        await pool.close()
 
 
 @pytest.fixture
@@ -42,7 +53,7 @@ def unruly(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def make_pool() -> PoolMaker:
-    """A pool in this process: `async with closing(make_pool(folder, workers=2)) as pool`."""
+    """A pool in this process: `async with started(make_pool(folder, workers=2)) as pool`."""
 
     def make(
         folder: Path,

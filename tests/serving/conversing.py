@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import http.client
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tests.serving.served import ServingProcess
+from tests.serving.waiting import wait_until
 
 SCRIPT = Path(__file__).with_name("chatty_model.py")
 CHAT = "/v1/chat/completions"
@@ -82,12 +82,10 @@ def wait_until_busy(
     server: ServingProcess, *, queued: int, under_way: int, model: str = "chatty"
 ) -> None:
     """Return when so many requests wait for a model, and workers are at so many."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
+
+    def is_so() -> bool:
         models = server.ask(path="/models").json()["models"]
         (workers,) = (each["workers"] for each in models if each["name"] == model)
-        found = workers["queued"], workers["under_way"]
-        if found == (queued, under_way):
-            return
-        assert time.monotonic() < deadline, f"{found} are queued and under way"
-        time.sleep(0.02)
+        return (workers["queued"], workers["under_way"]) == (queued, under_way)
+
+    wait_until(is_so, f"there were never {queued} queued and {under_way} under way")

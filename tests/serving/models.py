@@ -32,7 +32,7 @@ def asked(*rows: tuple[str, float] | str) -> bytes:
     return json.dumps({"dataframe_split": {"columns": ["do", "value"], "data": data}}).encode()
 
 
-def answered(body: bytes) -> list[Any]:
+def answered(body: bytes | bytearray) -> list[Any]:
     """The predictions in an answer of `/invocations`."""
     found: list[Any] = json.loads(body)["predictions"]
     return found

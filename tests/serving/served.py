@@ -10,6 +10,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -76,6 +77,19 @@ class ServingProcess:
             return HttpAnswer(answer.status, dict(answer.getheaders()), answer.read())
         finally:
             connection.close()
+
+    @contextlib.contextmanager
+    def asking(self, body: bytes, path: str = "/invocations") -> Iterator[socket.socket]:
+        """A connection on which a body of JSON was sent; it is closed with the block, answered or
+        not.
+        """
+        head = (
+            f"POST {path} HTTP/1.1\r\nhost: localhost\r\n"
+            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        )
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
+            connection.sendall(head.encode() + body)
+            yield connection
 
     def stop(self) -> int:
         """SIGTERM, wait, and give the exit status."""

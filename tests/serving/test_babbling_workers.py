@@ -12,7 +12,7 @@ import pytest
 from headrace.serving.calls import ModelFailed
 from headrace.serving.worker.calls import Call
 from tests.serving import babbling_worker
-from tests.serving.conftest import PoolMaker
+from tests.serving.conftest import PoolMaker, started
 from tests.serving.loops import in_loop, until
 
 _ANSWER = [2, "application/json", {}]
@@ -37,15 +37,11 @@ def test_a_caller_is_told_at_once_and_another_worker_is_started(
     @in_loop
     async def test() -> None:
         program = (babbling_worker.__file__, json.dumps(said))
-        pool = make_pool(unruly, program=program, timeout=600)
-        await pool.start()
-        try:
+        async with started(make_pool(unruly, program=program, timeout=600)) as pool:
             for _ in range(2):
                 with pytest.raises(ModelFailed, match="language"):
                     async with asyncio.timeout(30):
                         await pool.predict(Call("invocations", b"{}"))
             await until(lambda: pool.status().restarts == 2)
-        finally:
-            await pool.close()
 
     test()

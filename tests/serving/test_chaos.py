@@ -150,11 +150,7 @@ def test_what_nobody_waits_for_any_more_is_not_predicted(
     with ThreadPoolExecutor(1) as threads:
         slow = threads.submit(server.ask, asked(("slow", 2.0)))
         wait_until(lambda: _pool(server)["under_way"] == 1)
-        body = asked(("note", 2.0))
-        with socket.create_connection(("127.0.0.1", server.port)) as caller:
-            head = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-            caller.sendall(b"POST /invocations HTTP/1.1\r\nHost: localhost\r\n" + head.encode())
-            caller.sendall(body)
+        with server.asking(asked(("note", 2.0))):
             wait_until(lambda: _pool(server)["queued"] == 1)
         wait_until(lambda: _pool(server)["queued"] == 0)
         assert server.ask(asked(("note", 3.0))).status == 200

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 from pathlib import Path
 
 import pytest
@@ -63,11 +62,7 @@ def test_who_hangs_up_while_waiting_is_never_answered(
         next(first.pieces())
         for place, mark in enumerate(marks):
             body = saying(f"mark {mark}", stream=bool(place))
-            with socket.create_connection(("127.0.0.1", server.port)) as connection:
-                connection.sendall(
-                    b"POST %b HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n%b"
-                    % (CHAT.encode(), len(body), body)
-                )
+            with server.asking(body, CHAT):
                 wait_until_busy(server, queued=1, under_way=1)
             wait_until_busy(server, queued=0, under_way=1)
     assert said(server) == "hello"
@@ -142,12 +137,7 @@ def test_a_full_queue_is_said_at_once(serving_process: ServingLauncher, chatty: 
     server = serving_process(chatty, max_queue=1)
     with streaming(server, saying("forever more", stream=True)) as first:
         next(first.pieces())
-        body = HELLO
-        with socket.create_connection(("127.0.0.1", server.port)) as connection:
-            connection.sendall(
-                b"POST %b HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n%b"
-                % (CHAT.encode(), len(body), body)
-            )
+        with server.asking(HELLO, CHAT):
             wait_until_busy(server, queued=1, under_way=1)
             answer = server.ask(HELLO, path=CHAT)
     assert answer.status == 429

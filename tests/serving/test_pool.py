@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psutil
@@ -18,21 +16,11 @@ from headrace.serving.pool import Pool
 from headrace.serving.worker.answers import Answered
 from headrace.serving.worker.calls import Call
 from tests.serving import short_lived_worker
-from tests.serving.conftest import PoolMaker
+from tests.serving.conftest import PoolMaker, started
 from tests.serving.loops import in_loop, outcome, until
 from tests.serving.models import answered, asked, save_unruly
 
 MEGABYTES = 1 << 20
-
-
-@asynccontextmanager
-async def started(pool: Pool) -> AsyncIterator[Pool]:
-    """The pool, loaded, and ended with the block."""
-    await pool.start()
-    try:
-        yield pool
-    finally:
-        await pool.close()
 
 
 def call(*rows: tuple[str, float] | str) -> Call:

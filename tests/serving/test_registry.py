@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import headrace
 import headrace.pyfunc as pyfunc  # noqa: PLR0402 - mypy: the facade finds it at run time
 from headrace.models.signature import infer_signature
 from tests.serving.served import ServingLauncher, ServingProcess
+from tests.serving.waiting import wait_until
 
 SCRIPT = Path(__file__).with_name("constant_model.py")
 ROWS = pd.DataFrame({"x": [1.0]})
@@ -79,14 +79,6 @@ def workers_of(server: ServingProcess) -> list[psutil.Process]:
             return server.workers()
         except (psutil.NoSuchProcess, psutil.ZombieProcess):
             continue
-
-
-def wait_until(holds: Callable[[], bool], what: str) -> None:
-    """Return when it holds; fail after half a minute."""
-    deadline = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
 
 
 def test_a_moved_alias_swaps_the_version_and_drops_no_request(

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,22 +20,18 @@ from headrace.serving.pool import Pool
 from headrace.serving.worker import boot
 from headrace.serving.worker.calls import Call
 from tests.serving import made_engine, made_worker
-from tests.serving.conftest import PoolMaker
+from tests.serving.conftest import PoolMaker, started
 from tests.serving.loops import in_loop, outcome, until
 from tests.serving.models import answered, asked
 
 PROGRAM = (made_worker.__file__, boot.__file__, made_engine.__file__)
 
 
-@asynccontextmanager
-async def made_pool(make_pool: PoolMaker, folder: Path, **settings: Any) -> AsyncIterator[Pool]:
+def made_pool(
+    make_pool: PoolMaker, folder: Path, **settings: Any
+) -> AbstractAsyncContextManager[Pool]:
     """A pool whose workers have the engine of `made_engine.py`."""
-    pool = make_pool(folder, program=PROGRAM, **settings)
-    await pool.start()
-    try:
-        yield pool
-    finally:
-        await pool.close()
+    return started(make_pool(folder, program=PROGRAM, **settings))
 
 
 def head(prompt: str, choices: int = 1) -> dict[str, Any]:

@@ -136,9 +136,6 @@ class Check:
         return f"{text}: {self.remark}" if self.remark else text
 
 
-Thresholds = Mapping[str, MetricThreshold | str]
-
-
 def checked_thresholds(thresholds: Any, field: str = "thresholds") -> dict[str, Any]:
     """Thresholds as MetricThreshold or Condition. InvalidRequest for what is neither."""
     if thresholds is None:

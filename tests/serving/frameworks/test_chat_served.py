@@ -5,7 +5,6 @@ in transformers' continuous engine; and a tiny BERT that embeds.
 from __future__ import annotations
 
 import json
-import socket
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.fixtures.tiny_language import ANSWERS, tiny_bert, tiny_phi3
-from tests.serving.conversing import wait_until_busy
+from tests.serving.conversing import CHAT, wait_until_busy
 from tests.serving.served import ServingLauncher, ServingProcess
 
 openai = pytest.importorskip("openai")
@@ -303,11 +302,7 @@ def test_hanging_up_frees_the_places(server: ServingProcess, client: Any) -> Non
         stream.close()
     body = json.dumps(many).encode()
     for _ in range(3):
-        with socket.create_connection(("127.0.0.1", server.port)) as connection:
-            connection.sendall(
-                b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n"
-                b"content-length: %d\r\n\r\n%b" % (len(body), body)
-            )
+        with server.asking(body, CHAT):
             wait_until_busy(server, queued=0, under_way=1, model="chat")
         wait_until_busy(server, queued=0, under_way=0, model="chat")
     assert client.chat.completions.create(**GREEDY).choices[0].message.content == ANSWER

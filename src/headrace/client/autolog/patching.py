@@ -181,10 +181,6 @@ class _Observed(Around):
         return own_run
 
 
-def _always(_call: Call) -> bool:
-    return True
-
-
 def _end(run: ActiveRun | None, error: BaseException | None) -> None:
     if run is not None:
         run.__exit__(None if error is None else type(error), error, None)

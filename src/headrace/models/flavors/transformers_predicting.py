@@ -91,7 +91,7 @@ class PipelinePredictor(Predictor):
             raise InvalidRequest(
                 f"The {self._task} pipeline does not take this: {error}"
             ) from error
-        return self._output(raw, given, collapse)
+        return self._output(raw, collapse)
 
     def _inputs(self, data: Any) -> Any:
         if self._task in _TEXTS:
@@ -114,7 +114,7 @@ class PipelinePredictor(Predictor):
         # Not str.format: the template is data, and could reach into what it is given.
         return text if self._template is None else self._template.replace("{prompt}", text)
 
-    def _output(self, raw: Any, given: Any, collapse: bool) -> Any:
+    def _output(self, raw: Any, collapse: bool) -> Any:
         import numpy as np
         import pandas as pd
 
