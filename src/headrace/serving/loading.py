@@ -45,6 +45,8 @@ class VersionLoader:
     """The interpreter of an environment that was made already; it goes before `env_manager`."""
     reserve: Reserve | None = None
     """Where the first worker may be, started ahead."""
+    niceness: int = 0
+    """See `WorkerSpec`."""
 
     async def load(self, name: str, source: ModelSource, version: Version) -> ServedVersion:
         """Workers that have loaded `version`, to be closed by the caller.
@@ -61,7 +63,9 @@ class VersionLoader:
         chosen = self.settings
         engine = {"name": chosen.engine, "slots": chosen.slots, "threads": chosen.threads_each}
         config = dict(self.config) if self.config else None
-        spec = WorkerSpec(python, handed, config, engine, reserve=self.reserve)
+        spec = WorkerSpec(
+            python, handed, config, engine, reserve=self.reserve, niceness=self.niceness
+        )
         pool = Pool(f"{name} (version {version.label})", spec, chosen)
         await pool.start()
         return ServedVersion(version, handed["model"], pool, folder, example)

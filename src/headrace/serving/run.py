@@ -8,7 +8,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
@@ -39,6 +39,8 @@ log = logging.getLogger("headrace.serving")
 _HOUR: Final = 3600.0
 _GRACE: Final = 5.0
 """Seconds that workers have to end by themselves."""
+_SHADOW_NICENESS: Final = 10
+"""How far what answers nobody yields to what does: some tenth of a busy processor is left to it."""
 
 
 @dataclass(frozen=True)
@@ -91,10 +93,11 @@ async def _serve(
             model = ServedModel(name, await _first(name, source, loader), recorder)
             models[name] = model
             rollouts.append(Rollout(model, source, loader))
+        yielding = replace(loader, niceness=_SHADOW_NICENESS)
         for name, source in what.shadows.items():
-            shadow = Shadow(name, await _first(name, source, loader), recorder)
+            shadow = Shadow(name, await _first(name, source, yielding), recorder)
             models[name].shadow = shadow
-            rollouts.append(Rollout(shadow, source, loader))
+            rollouts.append(Rollout(shadow, source, yielding))
         app = create_app(ServedModels(models), settings, rollouts)
         address = address_of(listener, settings)
         server = Server(

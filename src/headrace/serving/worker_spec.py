@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +29,16 @@ class WorkerSpec:
     """What the interpreter runs, before the number of the socket."""
     reserve: Reserve | None = None
     """Where a worker may be that was started ahead."""
+    niceness: int = 0
+    """How far it yields to others where the processors are busy, as `nice` counts it."""
 
     def spawned(self) -> Spawned:
         """The process of a worker, to be given the model. Raises OSError."""
         threads = (self.engine or {}).get("threads")
         ahead = self.reserve.take(self.python, threads) if self.reserve is not None else None
-        return ahead or spawn(self.python, threads, self.variables, self.program)
+        spawned = ahead or spawn(self.python, threads, self.variables, self.program)
+        if self.niceness:
+            own = os.getpriority(os.PRIO_PROCESS, 0)
+            # It leads a group: all of its threads, and what it has started by now.
+            os.setpriority(os.PRIO_PGRP, spawned.process.pid, own + self.niceness)
+        return spawned
