@@ -41,7 +41,7 @@ def _is_finite(numbers: Any) -> bool:
     return numbers.dtype.itemsize <= 8 and bool(np.isfinite(numbers).all())
 
 
-def is_same_answer(one: bytes, other: bytes) -> bool:
+def is_same_answer(one: bytes | bytearray, other: bytes | bytearray) -> bool:
     """Whether two answers say the same, but for how their numbers were rounded."""
     return one == other or _is_same(json.loads(one), json.loads(other))
 
