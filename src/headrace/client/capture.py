@@ -18,6 +18,7 @@ from headrace.client.git import Checkout, Uncommitted, uncommitted
 from headrace.client.switches import Switches, switches
 from headrace.client.system_metrics import sampler
 from headrace.errors import InvalidRequest
+from headrace.forks import undivided
 from headrace.protocol.wire import Tag
 
 PACKAGES_FILE: Final = "headrace/packages.txt"
@@ -136,13 +137,15 @@ class _Notes:
                 return
 
     def _packages(self) -> None:
-        from headrace.models.environment.installed import packages_text
+        with undivided():
+            from headrace.models.environment.installed import packages_text
 
         if self._wanted.packages:
             self._file(PACKAGES_FILE, packages_text())
 
     def _gpus(self) -> None:
-        from headrace.client.machine import gpu_names
+        with undivided():
+            from headrace.client.machine import gpu_names
 
         names = gpu_names() if self._wanted.program else None
         if names:

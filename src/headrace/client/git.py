@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
+from headrace.forks import undivided
+
 MAX_DIFF_BYTES: Final = 1_000_000
 MAX_NAMES_BYTES: Final = 100_000
 GIT_SECONDS: Final = 20.0
@@ -104,8 +106,9 @@ def uncommitted(checkout: Checkout, cancelled: threading.Event) -> Uncommitted |
     Untracked files are named, never read. The patch is cut after MAX_DIFF_BYTES, with a mark;
     binary files and those whose names say that they hold secrets are in it by name only.
     """
-    import shutil
-    import tempfile
+    with undivided():
+        import shutil
+        import tempfile
 
     program = shutil.which("git")
     if program is None or checkout.commit is None:
@@ -259,14 +262,16 @@ class _Git:
 
         if self._cancelled.is_set():
             return None
-        process = subprocess.Popen(  # noqa: S603  (a fixed program and options, and no shell)
-            [self._program, *_SAFE_OPTIONS, *self._filters_off, *words],
-            cwd=self._root,
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
+        # A worker that is forked meanwhile would hold on to the pipe, and it would never end.
+        with undivided():
+            process = subprocess.Popen(  # noqa: S603  (a fixed program and options, and no shell)
+                [self._program, *_SAFE_OPTIONS, *self._filters_off, *words],
+                cwd=self._root,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
         assert process.stdout is not None
         with process, process.stdout as pipe:
             found = self._drain(pipe.fileno(), limit + 1)

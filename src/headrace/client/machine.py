@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from headrace.forks import undivided
+
 _MEGA: Final = 1e6
 _DRIVER: Final = Path("/proc/driver/nvidia/gpus")
 
@@ -19,7 +21,8 @@ class Machine:
     """Reads this machine. Belongs to one thread."""
 
     def __init__(self) -> None:
-        import psutil
+        with undivided():
+            import psutil
 
         self._psutil = psutil
         self._gpus = _gpus()
@@ -82,7 +85,8 @@ class _Gpu:
 def _gpus() -> list[_Gpu]:
     """The GPUs of NVIDIA's; none without pynvml, or where there is no driver."""
     try:
-        import pynvml
+        with undivided():
+            import pynvml
     except ImportError:
         return []
     try:

@@ -277,20 +277,23 @@ class Pulse:
         home = self._home
         if home is None or settings.OFFLINE.get_bool(False):
             return
-        with self._spawning:
+        if not self._spawning.acquire(blocking=False):
+            return  # another thread is at it; whoever waits for delivery has a time limit
+        try:
             if time.monotonic() - self._spawned_at < SPAWN_PAUSE:
                 return
             if sender_process.is_running(home):
                 return
             self._spawned_at = time.monotonic()
-            try:
-                sender_process.start([home, *(p for p in self._places if p != home)], self._uri)
-            except (OSError, subprocess.SubprocessError) as error:
-                self.warn(
-                    f"The program that sends what is logged could not be started ({error}). "
-                    f"Everything is kept in {home}.",
-                    "spawn",
-                )
+            sender_process.start([home, *(p for p in self._places if p != home)], self._uri)
+        except (OSError, subprocess.SubprocessError) as error:
+            self.warn(
+                f"The program that sends what is logged could not be started ({error}). "
+                f"Everything is kept in {home}.",
+                "spawn",
+            )
+        finally:
+            self._spawning.release()
 
 
 def has_failed_since(state: SenderState | None, first: SenderState | None) -> bool:

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from headrace.errors import InvalidRequest
+from headrace.forks import undivided
 from headrace.journal import folder as layout
 
 _HOST: Final = layout.host_name()
@@ -56,21 +57,27 @@ def start(folders: Sequence[Path], uri: str) -> None:
     with open(home / LOG, "ab", opener=layout.own_file) as log:
         if log.tell() > _LOG_BYTES:
             log.truncate(0)
-        process = subprocess.Popen(  # noqa: S603  (our own module under our own interpreter)
-            [
-                sys.executable or "python3",
-                "-m",
-                "headrace.client.sender",
-                *(os.fspath(folder) for folder in folders),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=log,
-            env=environment,
-            start_new_session=True,
-        )
+        # A worker that is forked meanwhile would hold on to the pipes: the sender would wait for
+        # the end of its task, and we for the sender, as long as the worker lives.
+        with undivided():
+            process = subprocess.Popen(  # noqa: S603  (our own module under our own interpreter)
+                [
+                    sys.executable or "python3",
+                    "-m",
+                    "headrace.client.sender",
+                    *(os.fspath(folder) for folder in folders),
+                ],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
+            )
+            assert process.stdin is not None
+            with suppress(BrokenPipeError), process.stdin as told:  # its log says why it died
+                told.write(msgspec.json.encode(Task(uri)))
         # It reads its task, leaves a child that nobody waits for, and ends.
-        process.communicate(msgspec.json.encode(Task(uri)))
+        process.wait()
 
 
 class Wake:

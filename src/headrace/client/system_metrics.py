@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from headrace import settings
 from headrace.client.switches import set_capture
 from headrace.errors import InvalidRequest
+from headrace.forks import undivided
 from headrace.protocol.metrics import Metric
 
 if TYPE_CHECKING:
@@ -157,7 +158,8 @@ class Sampler:
 
     def _take(self, machine: Machine | None, until: float) -> Machine | None:
         """Give each run a sample, then; what reads the machine is made when it is needed."""
-        from headrace.client.machine import Machine
+        with undivided():
+            from headrace.client.machine import Machine
 
         with self._changed:
             if not self._runs:

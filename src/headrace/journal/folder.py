@@ -5,8 +5,8 @@
     <journal>/<writer>/progress    the position up to which it has been dealt with
     <journal>/<writer>/*.segment   the log
 
-A lock is the system's own (`flock`): it ends with its process, however that ends. A forked child
-must let go of its parent's descriptors.
+A lock is the system's own (`flock`): it ends with its process, however that ends. It also belongs
+to whoever has a copy of the descriptor, so a forked child lets go of its copies at once.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ import os
 import secrets
 import socket
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
+
+from headrace.forks import undivided
 
 FOREIGN_SECONDS: Final = 120.0
 """How long another machine's log must lie untouched before it is read here."""
@@ -81,16 +84,18 @@ class Lock:
         """Hold the lock from now on; False when another process has it. Raises OSError."""
         if self._descriptor >= 0:
             return True
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return False
-        except OSError:
-            os.close(descriptor)
-            raise
-        self._descriptor = descriptor
+        with undivided():
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+                return False
+            except OSError:
+                os.close(descriptor)
+                raise
+            self._descriptor = descriptor
+            _taken.add(self)
         return True
 
     def release(self) -> None:
@@ -100,20 +105,33 @@ class Lock:
             self._descriptor = -1
 
 
+_taken: Final[weakref.WeakSet[Lock]] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for lock in list(_taken):
+        lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
 def is_locked(path: Path) -> bool:
     """Whether a process holds the lock `path`; False when there is no such file."""
-    try:
-        descriptor = os.open(path, os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
+    with undivided():
+        try:
+            descriptor = os.open(path, os.O_RDWR)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        finally:
+            os.close(descriptor)
     return False
 
 

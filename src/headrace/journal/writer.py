@@ -363,12 +363,10 @@ class JournalWriter:
 
     def _after_fork(self) -> None:
         """In a child: let go of what is the parent's, without touching it."""
-        view, alive = self._view, self._alive
+        view = self._view
         self._forget()
         if view is not None:
             view.close()
-        if alive is not None:
-            alive.release()
 
 
 _writers: weakref.WeakSet[JournalWriter] = weakref.WeakSet()

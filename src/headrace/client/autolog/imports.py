@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from headrace import settings
+from headrace.forks import undivided
 
 Hook = Callable[[ModuleType], None]
 
@@ -30,7 +31,7 @@ def when_imported(name: str, hook: Hook) -> None:
     That a reload calls it again, and that two threads may do so at once, is the hook's to bear.
     What a hook raises is logged as a warning: it never breaks an import.
     """
-    with _lock:
+    with undivided():
         hooks = _finder.hooks.setdefault(name, [])
         if hook not in hooks:
             hooks.append(hook)
@@ -47,7 +48,7 @@ def when_imported(name: str, hook: Hook) -> None:
 
 def forget(name: str, hook: Hook) -> None:
     """Call `hook` no longer."""
-    with _lock:
+    with undivided():
         hooks = _finder.hooks.get(name, [])
         if hook in hooks:
             hooks.remove(hook)
@@ -137,5 +138,4 @@ def _run(hooks: Sequence[Hook], module: ModuleType) -> None:
             _log.warning("Autologging could not be turned on in %s: %s", module.__name__, error)
 
 
-_lock: Final = threading.Lock()
 _finder: Final = _Finder()

@@ -6,7 +6,6 @@ import inspect
 import logging
 import re
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any, Final, Generic, TypeVar
 from headrace.client.autolog import scope
 from headrace.client.autolog.imports import failures_raise, forget, when_imported
 from headrace.client.autolog.replacement import Around, Replacement, wrapped
+from headrace.forks import undivided
 
 _log: Final = logging.getLogger("headrace")
 
@@ -65,11 +65,10 @@ class Library(Generic[O]):
         self._replaced: dict[tuple[int, str], Replacement] = {}
         self._warned: set[tuple[str, str]] = set()
         self._pid: int | None = None
-        self._lock = threading.RLock()
 
     def switch(self, options: O) -> None:
         """Switch on with these options, or off, for `disable`; off takes everything back."""
-        with self._lock:
+        with undivided():
             self.options = options
             self.chosen = True
             self._pid = scope.switching_process()
@@ -125,7 +124,7 @@ class Library(Generic[O]):
         )
 
     def _put(self, owner: type | ModuleType, name: str, make: Callable[[], Any]) -> None:
-        with self._lock:
+        with undivided():
             key = (id(owner), name)
             earlier = self._replaced.get(key)
             if self.on and (earlier is None or not earlier.in_place):

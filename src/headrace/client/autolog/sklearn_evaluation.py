@@ -9,7 +9,6 @@ same name `accuracy_score_X_test-2`. Nothing here keeps a model or data alive.
 from __future__ import annotations
 
 import inspect
-import threading
 import weakref
 from collections.abc import Callable, Iterable
 from types import FrameType
@@ -18,6 +17,7 @@ from typing import Any, Final
 from headrace.client.autolog import scope
 from headrace.client.autolog.by_id import ById
 from headrace.client.autolog.recording import Recorder
+from headrace.forks import undivided
 
 INFO_FILE: Final = "metric_info.json"
 MAX_CALLS: Final = 1000
@@ -35,11 +35,10 @@ class Evaluation:
         self._uses: dict[str, int] = {}
         self._calls: dict[str, list[tuple[str, str]]] = {}
         self._noted: ById[bool] = ById()
-        self._lock = threading.Lock()
 
     def name_of(self, data: Any) -> str:
         """The name of a data set: its variable's, and a number from the second on."""
-        with self._lock:
+        with undivided():
             known = self._names.get(data)
             if known is None:
                 plain = variable_of(data) or "unknown_dataset"
@@ -50,7 +49,7 @@ class Evaluation:
 
     def log_metric(self, metric: str, data_name: str, value: float, command: str) -> None:
         """Log a value, under a name that tells it from earlier calls, and how it was computed."""
-        with self._lock:
+        with undivided():
             calls = self._calls.setdefault(metric, [])
             if sum(map(len, self._calls.values())) >= MAX_CALLS:
                 return
@@ -62,7 +61,7 @@ class Evaluation:
 
     def first_use(self, data: Any) -> bool:
         """Whether this data set is evaluated on for the first time."""
-        with self._lock:
+        with undivided():
             if self._noted.get(data):
                 return False
             self._noted.put(data, True)

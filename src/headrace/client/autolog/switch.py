@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, Final
@@ -13,6 +12,7 @@ from typing import Any, Final
 from headrace.client.autolog.imports import forget, when_imported
 from headrace.client.autolog.libraries import LIBRARIES
 from headrace.errors import InvalidRequest
+from headrace.forks import undivided
 
 
 def autolog(  # noqa: PLR0913, PLR0917 - MLflow's signature
@@ -52,7 +52,7 @@ def autolog(  # noqa: PLR0913, PLR0917 - MLflow's signature
     for name, entry in LIBRARIES.items():
         if entry.flavor in left_out:
             continue
-        with _lock:
+        with undivided():
             old = _hooks.pop(name, None)
             hook = _hook(name, entry.module, given)
             if not disable:
@@ -98,5 +98,4 @@ def _switch_off(module: str) -> None:
         ours.LIBRARY.chosen = False
 
 
-_lock: Final = threading.Lock()
 _hooks: Final[dict[str, Callable[[ModuleType], None]]] = {}

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from headrace.forks import undivided
+
 _FOLDER: Final = re.compile(r"(?P<name>.+?)-(?P<version>\d[^-]*)(?:-py[\d.]+)?\.(?:dist|egg)-info")
 
 
@@ -69,12 +71,13 @@ def _listed(folder: str, changed: int) -> tuple[Installed, ...]:  # noqa: ARG001
 
 
 def _from_metadata(path: str) -> tuple[str, str] | None:
-    from importlib.metadata import PathDistribution
-    from pathlib import Path
+    with undivided():  # a run notes its packages in a thread; to read this imports more
+        from importlib.metadata import PathDistribution
+        from pathlib import Path
 
-    try:
-        metadata = PathDistribution(Path(path)).metadata
-        name, version = metadata["Name"], metadata["Version"]
-    except (OSError, KeyError, ValueError):
-        return None
+        try:
+            metadata = PathDistribution(Path(path)).metadata
+            name, version = metadata["Name"], metadata["Version"]
+        except (OSError, KeyError, ValueError):
+            return None
     return (name, version) if name and version else None
