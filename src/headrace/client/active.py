@@ -89,7 +89,8 @@ class _Process:
     def __init__(self) -> None:
         self.open: dict[str, _Entry] = {}
         self.last_run: tuple[Client, str] | None = None
-        self.hooked = False
+        self.ends_at_exit = False
+        self.ends_at_sigterm = False
 
 
 _process = _Process()
@@ -268,13 +269,31 @@ def _end(entry: _Entry, status: str, error: BaseException | None = None) -> None
 
 
 def _hook_process_end() -> None:
-    if _process.hooked:
+    if not _process.ends_at_exit:
+        _process.ends_at_exit = True
+        tracking.before_closing(_end_open_runs_at_exit)
+    if _process.ends_at_sigterm:
         return
-    _process.hooked = True
-    tracking.before_closing(_end_open_runs_at_exit)
+    _process.ends_at_sigterm = True
     on_main_thread = threading.current_thread() is threading.main_thread()
     if on_main_thread and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _end_open_runs_at_sigterm)
+
+
+def _leave_sigterm_to_system() -> None:
+    """In a forked child: die of SIGTERM at once, as what its parent terminates must.
+
+    Its parent's runs are not for it to end; it catches the signal when it starts one of its own.
+    A handler of Python's waits for the main thread's next step, and one that is just about to read
+    from a pipe makes none: `Process.terminate()` and `join()` would wait for ever.
+    """
+    if signal.getsignal(signal.SIGTERM) is _end_open_runs_at_sigterm:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _process.ends_at_sigterm = False
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_sigterm_to_system)
 
 
 def _end_open_runs_at_exit() -> None:
