@@ -57,6 +57,10 @@ class Worker:
 
     def __init__(self, connection: socket.socket, make_generator: MakeGenerator) -> None:
         self._socket = connection
+        # Not `select`, which takes no descriptor of 1024 and more: this one has the number that it
+        # had in the server.
+        self._poll = select.poll()
+        self._poll.register(connection, select.POLLIN)
         self._make_generator = make_generator
         self._unpacker = Unpacker()
         self._generator: Generator | None = None
@@ -70,7 +74,7 @@ class Worker:
             while True:
                 generator = self._generator
                 busy = generator is not None and not generator.is_idle
-                if not busy or select.select([self._socket], [], [], 0)[0]:
+                if not busy or self._poll.poll(0):
                     data = self._socket.recv(_CHUNK)
                     if not data:
                         return 0
