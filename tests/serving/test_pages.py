@@ -14,6 +14,7 @@ from openapi_spec_validator import validate
 import headrace.pyfunc as pyfunc  # noqa: PLR0402 - mypy: the facade finds it at run time
 from headrace.models.signature import infer_signature
 from headrace.serving.pages.schemas import request_schema, shown_type, value_schema
+from tests.serving.conversing import save_chatty
 from tests.serving.served import ServingLauncher, ServingProcess
 
 SCRIPT = Path(__file__).with_name("constant_model.py")
@@ -54,6 +55,24 @@ def test_every_path_of_the_document_is_served(server: ServingProcess) -> None:
         for method in methods:
             answer = server.ask(b"{}" if method == "post" else b"", path=path)
             assert answer.status in (200, 400), (method, path, answer)
+
+
+def test_errors_are_told_as_the_document_says(
+    server: ServingProcess, serving_process: ServingLauncher, tmp_path: Path
+) -> None:
+    """In MLflow's shape, the Open Inference Protocol's and OpenAI's."""
+    shapes = set()
+    for each in (server, serving_process(save_chatty(tmp_path / "chatty"))):
+        document = each.ask(path="/openapi.json").json()
+        validate(document)
+        for path, methods in document["paths"].items():
+            if "post" in methods:
+                answer = each.ask(b"{}", path=path)
+                told = methods["post"]["responses"][str(answer.status)]
+                schema = told["content"]["application/json"]["schema"]
+                shapes.add(schema["$ref"])
+                jsonschema.validate(answer.json(), {**schema, "components": document["components"]})
+    assert len(shapes) == 3
 
 
 def test_what_a_model_says_is_text_on_the_page(server: ServingProcess) -> None:

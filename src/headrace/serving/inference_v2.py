@@ -1,4 +1,5 @@
-"""The Open Inference Protocol, version 2, over REST: `/v2/…`, as KServe, Triton and MLServer speak.
+"""The Open Inference Protocol, version 2, over REST: `/v2/…`, as KServe, Triton and MLServer speak
+(github.com/kserve/open-inference-protocol).
 
 Tensors are decoded by the worker; here are the routes, and what a model says of itself, which comes
 from its signature.
@@ -12,17 +13,16 @@ from typing import Any, Final
 
 from headrace.errors import InvalidRequest, NotFound
 from headrace.http.answers import told_of
-from headrace.serving.pages.schemas import specs_of
 from headrace.serving.requests import Reply, Request, Route, UnsupportedContentType, failure
 from headrace.serving.served import ServedModel, ServedModels
+from headrace.serving.signature_specs import Json, specs_of
 from headrace.serving.worker.calls import BINARY, JSON, Call
 from headrace.serving.worker.tensors import BYTES, DATATYPE_OF
 from headrace.version import VERSION
 
-Json = dict[str, Any]
-
 _LENGTH: Final = b"inference-header-content-length"
 _DIGITS: Final = 12
+"""Of the longest length that is read at all."""
 _COLUMNS: Final = {
     "boolean": "BOOL",
     "integer": "INT32",
@@ -30,6 +30,7 @@ _COLUMNS: Final = {
     "float": "FP32",
     "double": "FP64",
 }
+"""The datatypes of columns, by their types in the signature; BYTES for those that are not here."""
 
 
 def inference_error(error: BaseException) -> Reply:

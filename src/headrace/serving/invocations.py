@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import quote
 
 from headrace.http.answers import ErrorBody, told_of
 from headrace.protocol.codec import encode
@@ -12,6 +13,11 @@ from headrace.serving.served import ServedModels
 from headrace.serving.worker.calls import CSV, JSON, PARQUET, Call
 
 CONTENT_TYPES: Final = (JSON, CSV, PARQUET)
+
+
+def invocations_path(name: str) -> str:
+    """Where a model of this name is asked."""
+    return f"/models/{quote(name, safe='')}/invocations"
 
 
 def error_reply(error: BaseException) -> Reply:

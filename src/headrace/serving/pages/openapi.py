@@ -8,10 +8,11 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from headrace.models.flavors.openai_requests import CHAT, COMPLETIONS, EMBEDDINGS
-from headrace.serving.invocations import CONTENT_TYPES
+from headrace.serving.invocations import CONTENT_TYPES, invocations_path
 from headrace.serving.openai import PATHS
-from headrace.serving.pages.schemas import Json, request_schema
+from headrace.serving.pages.schemas import request_schema
 from headrace.serving.served import ServedModel
+from headrace.serving.signature_specs import Json
 from headrace.serving.worker.calls import JSON
 from headrace.version import VERSION
 
@@ -22,6 +23,28 @@ _ERRORS: Final = {
     "429": "Too many requests wait; Retry-After says when to try again.",
     "504": "The prediction took too long.",
 }
+_MLFLOW, _INFERENCE, _OPENAI = "Error", "InferenceError", "OpenAIError"
+_TEXT: Final = {"type": "string"}
+_ERROR_SHAPES: Final[Json] = {
+    _MLFLOW: {
+        "type": "object",
+        "properties": {"error_code": _TEXT, "message": _TEXT},
+        "required": ["error_code", "message"],
+    },
+    _INFERENCE: {"type": "object", "properties": {"error": _TEXT}, "required": ["error"]},
+    _OPENAI: {
+        "type": "object",
+        "properties": {
+            "error": {
+                "type": "object",
+                "properties": {"message": _TEXT, "type": _TEXT, "param": {}, "code": _TEXT},
+                "required": ["message", "type", "param", "code"],
+            }
+        },
+        "required": ["error"],
+    },
+}
+"""How each API tells an error."""
 _TEXT_ROUTES: Final = {
     CHAT: ("Answer a conversation", "messages", {"type": "array"}),
     COMPLETIONS: ("Go on from a text", "prompt", {"type": "string"}),
@@ -36,7 +59,7 @@ def openapi_document(models: Sequence[ServedModel], asks_for_key: bool) -> Json:
         operation = _invocation(model)
         if len(models) == 1:
             paths["/invocations"] = {"post": operation}
-        paths[f"/models/{quote(model.name, safe='')}/invocations"] = {
+        paths[invocations_path(model.name)] = {
             "post": {**operation, "operationId": f"invoke-{model.name}"}
         }
         paths |= _inference(model.name)
@@ -53,19 +76,12 @@ def openapi_document(models: Sequence[ServedModel], asks_for_key: bool) -> Json:
             "and, for language models, OpenAI's API.",
         },
         "paths": paths,
-        "components": {"schemas": {"Error": _ERROR}},
+        "components": {"schemas": _ERROR_SHAPES},
     }
     if asks_for_key:
         document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         document["security"] = [{"key": []}]
     return document
-
-
-_ERROR: Final[Json] = {
-    "type": "object",
-    "properties": {"error_code": {"type": "string"}, "message": {"type": "string"}},
-    "required": ["error_code", "message"],
-}
 
 
 def _invocation(model: ServedModel) -> Json:
@@ -83,7 +99,7 @@ def _invocation(model: ServedModel) -> Json:
         "requestBody": {"required": True, "content": {JSON: body, **others}},
         "responses": {
             "200": _answer({"type": "object", "properties": {"predictions": {}}}, "Predictions."),
-            **_errors(),
+            **_errors(_MLFLOW),
         },
     }
 
@@ -100,7 +116,7 @@ def _inference(name: str) -> dict[str, Json]:
             "required": True,
             "content": {JSON: {"schema": {"type": "object", "required": ["inputs"]}}},
         },
-        "responses": {"200": _answer(anything, "Tensors."), **_errors()},
+        "responses": {"200": _answer(anything, "Tensors."), **_errors(_INFERENCE)},
     }
     return {
         root: {"get": _read(f"metadata-{name}", f"Inputs and outputs of {name}", anything)},
@@ -123,7 +139,10 @@ def _text(task: str, names: Sequence[str]) -> tuple[str, Json]:
         "summary": summary,
         "tags": ["OpenAI's API"],
         "requestBody": {"required": True, "content": {JSON: {"schema": schema}}},
-        "responses": {"200": _answer({"type": "object"}, "As OpenAI's API answers."), **_errors()},
+        "responses": {
+            "200": _answer({"type": "object"}, "As OpenAI's API answers."),
+            **_errors(_OPENAI),
+        },
     }
     return path, {"post": route}
 
@@ -156,6 +175,6 @@ def _answer(schema: Json, description: str) -> Json:
     return {"description": description, "content": {JSON: {"schema": schema}}}
 
 
-def _errors() -> Json:
-    error = {JSON: {"schema": {"$ref": "#/components/schemas/Error"}}}
+def _errors(shape: str) -> Json:
+    error = {JSON: {"schema": {"$ref": f"#/components/schemas/{shape}"}}}
     return {status: {"description": text, "content": error} for status, text in _ERRORS.items()}

@@ -10,11 +10,12 @@ import json
 from collections.abc import Sequence
 from html import escape
 from typing import Any
-from urllib.parse import quote
 
 from headrace.models.flavors.openai_requests import CHAT
-from headrace.serving.pages.schemas import Json, shown_type, specs_of
+from headrace.serving.invocations import invocations_path
+from headrace.serving.pages.schemas import shown_type
 from headrace.serving.served import ServedModel
+from headrace.serving.signature_specs import Json, specs_of
 from headrace.version import VERSION
 
 
@@ -51,7 +52,7 @@ def _section(model: ServedModel) -> str:
 
 
 def _form(model: ServedModel) -> str:
-    path = f"/models/{quote(model.name, safe='')}/invocations"
+    path = invocations_path(model.name)
     example = model.current.example
     text = _readable(json.loads(example)) if example is not None else '{"dataframe_records": [{}]}'
     return (

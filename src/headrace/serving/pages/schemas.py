@@ -1,16 +1,14 @@
 """A model's signature, as JSON Schema (draft 2020-12) of the requests that fit it.
 
-Works on the JSON of the signature (MLflow's, as it stands in `MLmodel`): the server has no NumPy.
 What it does not know is described as anything at all, never wrongly.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-Json = dict[str, Any]
+from headrace.serving.signature_specs import Json, specs_of
 
 _SCALARS: Final[Mapping[str, Json]] = {
     "boolean": {"type": "boolean"},
@@ -22,17 +20,6 @@ _SCALARS: Final[Mapping[str, Json]] = {
     "binary": {"type": "string", "contentEncoding": "base64"},
     "datetime": {"type": "string", "format": "date-time"},
 }
-
-
-def specs_of(description: Mapping[str, Any], part: str) -> list[Json]:
-    """The `inputs`, `outputs` or `params` of a model's signature; empty where it has none."""
-    signature = description.get("signature")
-    text = signature.get(part) if isinstance(signature, Mapping) else None
-    try:
-        found = json.loads(text) if isinstance(text, str) else text
-    except ValueError:
-        return []
-    return [spec for spec in found if isinstance(spec, dict)] if isinstance(found, list) else []
 
 
 def value_schema(spec: Json) -> Json:
