@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from headrace.errors import InvalidRequest
 from headrace.serving.engines.decoder import Decoder, TextStream
+from headrace.serving.engines.memory import Room
 
 KNOWN: Final = {
     "Which town?": "The town is called Gruyères, I think.",
@@ -33,8 +34,9 @@ class MadeDecoder(Decoder):
     end_tokens = frozenset((END,))
     vocabulary = VOCABULARY
 
-    def __init__(self, slots: int = 4, context_length: int = 400) -> None:
+    def __init__(self, slots: int = 4, context_length: int = 400, room: Room | None = None) -> None:
         self.slots = slots
+        self.room = room or Room()
         self.context_length = context_length
         self.calls: list[tuple[str, int]] = []
         self.begun: list[int] = []

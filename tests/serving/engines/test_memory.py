@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import mmap
 from pathlib import Path
 
 import psutil
@@ -31,6 +33,38 @@ def test_places_have_room(
         assert memory.fitting(slots, each, free, "phi") == found
     assert bool(caplog.text) is (found < slots)
     assert not caplog.text or f"phi gets {found} places instead of {slots}" in caplog.text
+
+
+def layout(token_bytes: int = 1 << 20) -> memory.Layout:
+    quarter = token_bytes // 4
+    return memory.Layout(token_bytes, stretch_bytes=quarter, copied_bytes=quarter)
+
+
+def test_room_is_for_tokens_and_not_for_places(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "headrace.serving"):
+        room = layout().room(20 * GIB, 16, 4096, "phi")
+    # 70 % of 20 GiB are 14,336 MiB; a quarter may be there twice; slots keep a little.
+    assert room.tokens == 14_336 * 4 // 5 - 16 * 2
+    assert f"phi has memory for {room.tokens} tokens" in caplog.text
+    assert "16 places for up to 4096 tokens each" in caplog.text
+
+
+def test_nothing_is_said_where_there_is_room_for_all(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "headrace.serving"):
+        assert layout().room(200 * GIB, 16, 4096, "phi").tokens > 16 * 4096
+    assert not caplog.text
+
+
+def test_pages_are_counted_whole() -> None:
+    fine = memory.Layout(token_bytes=64 * 512, stretch_bytes=512)
+    room = fine.room(GIB, 1, 100, "phi")
+    assert room.needed(100) == 100 + 2 * mmap.PAGESIZE // 512
+
+
+def test_where_nobody_knows_there_is_room() -> None:
+    assert layout().room(None, 16, 4096, "phi") == memory.Room()
+    assert memory.Room().tokens == math.inf
+    assert layout().room(0, 16, 4096, "phi").tokens == 0
 
 
 def test_the_machine_says_what_is_free() -> None:

@@ -16,6 +16,7 @@ from headrace.serving.engines.interleaved import Interleaved
 from headrace.serving.engines.loop import ContinuousLoop
 from headrace.serving.engines.onnxruntime_decoder import OnnxRuntimeDecoder
 from headrace.serving.engines.onnxruntime_session import CachedSession
+from headrace.serving.engines.reserved import as_many_as_granted
 
 log = logging.getLogger("headrace.serving")
 
@@ -89,7 +90,10 @@ def _why_not_as_it_is(model: GenAIModel, config: Mapping[str, Any]) -> str | Non
 def _decoder(
     model: GenAIModel, description: Description, slots: int, threads: int | None
 ) -> OnnxRuntimeDecoder:
-    session = CachedSession(_folder(model), description, rows=slots, threads=threads)
+    def made(rows: int) -> CachedSession:
+        return CachedSession(_folder(model), description, rows=rows, threads=threads)
+
+    session = as_many_as_granted(slots, made)
     session.try_longest()
     decoder = OnnxRuntimeDecoder(model, session, slots=session.rows)
     if not agrees(decoder, model, room=description.window):

@@ -40,23 +40,22 @@ class Room:
 class Layout:
     """How keys and values lie in memory."""
 
-    arrays: int
-    """How many there are: keys and values of each layer."""
     token_bytes: int
-    """What a token takes in all of them."""
+    """What a token takes, in all layers."""
     stretch_bytes: int
     """What it takes in a stretch of memory that holds the tokens of a sequence one by one."""
+    copied_bytes: int = 0
+    """What is there twice of a token for a moment, where rows are laid out anew as they grow."""
 
     def room(self, free: int | None, slots: int, longest: int, model_name: str) -> Room:
         """Where so many bytes can be had (None: nobody knows), for sequences of `longest` tokens
-        at most. A slot without one may hold a token; one array at a time may be there twice, while
-        it is laid out anew.
+        at most. A slot without one may still hold a token.
         """
         if free is None or self.token_bytes <= 0:
             return Room()
         overhead = -(-2 * mmap.PAGESIZE // self.stretch_bytes)
-        bytes_each = self.token_bytes * (self.arrays + 1) / self.arrays
-        room = Room(max(int(free * _PART / bytes_each) - slots * (1 + overhead), 0), overhead)
+        tokens = int(free * _PART / (self.token_bytes + self.copied_bytes))
+        room = Room(max(tokens - slots * (1 + overhead), 0), overhead)
         if room.tokens < slots * room.needed(longest):
             _log.warning(
                 "%s has memory for %d tokens of prompts and answers under way together (%.1f GB "

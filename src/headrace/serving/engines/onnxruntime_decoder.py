@@ -26,6 +26,7 @@ class OnnxRuntimeDecoder(Decoder):
         """`session` has as many rows as there are `slots`."""
         self.model_name = model.model_name
         self.slots = slots
+        self.room = session.room
         self.context_length = model.context_length
         self.end_tokens = frozenset(int(token) for token in model.tokenizer.eos_token_ids)
         self.vocabulary = session.vocabulary

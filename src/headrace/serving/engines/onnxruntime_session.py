@@ -4,13 +4,16 @@ The graphs of ONNX Runtime GenAI's builder attend with `GroupQueryAttention`, wh
 sequence's length from the attention mask: rows of one run may have different lengths, what lies
 behind a row's end is never read, and where keys and values are given and taken in one buffer, only
 the new ones are written (documented with the operator in ONNX Runtime's ContribOperators). So a
-cache of fixed rows serves all: a run takes its first rows, or one row alone, without copying.
+cache of fixed rows serves all: a run takes its first rows, or one row alone, without copying. Each
+array of it has addresses for the longest sequences, and memory for the tokens that there are (see
+`Reserved`).
 Layers whose attention goes back a few tokens only may have caches that are as short, and evict from
 them when they are full; here they have as many places as all others, and nothing is evicted.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +21,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from headrace.errors import InvalidModel, InvalidRequest
 from headrace.serving.engines.genai_description import Description
-from headrace.serving.engines.memory import fitting, free_memory
+from headrace.serving.engines.memory import Layout, free_memory
+from headrace.serving.engines.reserved import Reserved
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,7 +64,8 @@ class CachedSession:
         """`threads` calculate; None: one for a small model, else as many as there are cores.
 
         InvalidModel where the graph is not such a one. What ONNX Runtime raises for a graph that
-        it cannot load is a RuntimeError, or its own exceptions.
+        it cannot load is a RuntimeError, or its own exceptions. OSError where the system does not
+        grant addresses for so many rows.
         """
         import numpy as np
 
@@ -75,19 +80,24 @@ class CachedSession:
         self._logits_type = np.dtype(_TYPES[outputs[description.logits].type])
         self.vocabulary = int(outputs[description.logits].shape[-1])
         self._heads, self._size = int(first.shape[1]), description.head_size
-        each = self._heads * self._size * self._type.itemsize * len(description.past)
-        rows = fitting(rows, each * description.context_length, free_memory(), description.file)
+        each = self._size * self._type.itemsize
+        row = self._heads * each
+        layout = Layout(row * len(description.past), each, copied_bytes=row)
+        self.room = layout.room(free_memory(), rows, description.context_length, description.file)
+        """How much memory there is for what the rows hold."""
         self.rows = rows
-        """How many there are: as many as were asked for, if there is memory for them."""
         self.lengths = [0] * rows
         self._places = 0
-        self._cache: list[NDArray[Any]] = []
+        longest = rows * row * description.context_length
+        self._reserved = [Reserved(longest) for _ in description.past]
+        self._cache: list[NDArray[Any]] = [np.zeros(0, self._type) for _ in description.past]
         self._mask: NDArray[np.int64] = np.zeros((rows, 0), np.int64)
         self._steps: dict[int, _Run] = {}
         """Those of the first so many rows, a token each."""
         self._prompts: dict[int, Any] = {}
         """What is bound for one row alone."""
-        self._grow(min(description.context_length, max(_FIRST_PLACES, description.window)))
+        self._first_places = min(description.context_length, max(_FIRST_PLACES, description.window))
+        self._lay_out(self._first_places)
         self._prompt_logits = np.empty(_PART * self.vocabulary, self._logits_type)
 
     def _check(self, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
@@ -168,25 +178,21 @@ class CachedSession:
         What ONNX Runtime says to it, if the graph's table of angles is shorter, is a RuntimeError.
         """
         places = self._names.context_length
-        if places <= self._places:
-            return
-        import numpy as np
-
-        kept = self._cache, self._mask
-        shape = (1, self._heads, places, self._size)
-        try:
-            self._cache = [np.zeros(shape, self._type) for _ in self._names.past]
-            self._mask = np.zeros((1, places), np.int64)
-            self._mask[0, 0] = 1
-            logits = np.empty((1, 1, self.vocabulary), self._logits_type)
-            self._session.run_with_iobinding(self._run(self._bound(0, 1), logits).binding)
-        finally:
-            self._cache, self._mask = kept
+        if places > self._places:
+            self._lay_out(places)
+            self.take(0, [0])
+            self.cut(0)
 
     def cut(self, row: int, length: int = 0) -> None:
         """Forget what a row holds behind its first `length` tokens."""
         self._mask[row, length:] = 0
         self.lengths[row] = length
+        if length:
+            return
+        if self._places > self._first_places and not any(self.lengths):
+            self._lay_out(self._first_places)
+        for reserved, cache in zip(self._reserved, self._cache, strict=True):
+            reserved.give_back(row * cache[0].nbytes, (row + 1) * cache[0].nbytes)
 
     def move(self, source: int, target: int) -> None:
         """Let `target` hold what `source` does, which is empty then."""
@@ -205,22 +211,28 @@ class CachedSession:
                 f"answer, not {places}."
             )
         if places > self._places:
-            self._grow(min(self._names.context_length, max(places, 2 * self._places)))
+            self._lay_out(min(self._names.context_length, max(places, 2 * self._places)))
 
-    def _grow(self, places: int) -> None:
+    def _lay_out(self, places: int) -> None:
+        """Have so many places in each row. What the rows hold stays: it is copied, one array after
+        the other.
+        """
         import numpy as np
 
-        # Zeros are given by the system when they are first written to: unused places cost nothing.
-        shape = (self.rows, self._heads, places, self._size)
-        grown = [np.zeros(shape, self._type) for _ in self._names.past]
-        mask = np.zeros((self.rows, places), np.int64)
-        if self._cache:
-            most = max(self.lengths)
-            for old, new in zip(self._cache, grown, strict=True):
-                new[:, :, :most] = old[:, :, :most]
-            mask[:, :most] = self._mask[:, :most]
-        self._cache, self._mask, self._places = grown, mask, places
         self._steps, self._prompts = {}, {}
+        shape = (self.rows, self._heads, places, self._size)
+        held = [(row, length) for row, length in enumerate(self.lengths) if length]
+        for number, (reserved, old) in enumerate(zip(self._reserved, self._cache, strict=True)):
+            copies = [(row, old[row, :, :length].copy()) for row, length in held]
+            reserved.give_back()
+            new = np.frombuffer(reserved.buffer, self._type, math.prod(shape)).reshape(shape)
+            for row, copy in copies:
+                new[row, :, : copy.shape[1]] = copy
+            self._cache[number] = new
+        mask = np.zeros((self.rows, places), np.int64)
+        for row, length in held:
+            mask[row, :length] = 1
+        self._mask, self._places = mask, places
 
     def _bound(self, first: int, end: int) -> Any:
         """The mask and the cache of these rows, bound."""

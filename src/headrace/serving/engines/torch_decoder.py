@@ -65,7 +65,7 @@ class TorchDecoder(Decoder):
         if self._device.type != "cpu":
             return
         each = [size for layer in self._layers for size in layer.token_bytes]
-        layout = Layout(len(each), sum(each), min(each))
+        layout = Layout(sum(each), min(each))
         self.room = layout.room(free_memory(), self.slots, self.context_length, self.model_name)
 
     def render(self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None) -> str:

@@ -97,7 +97,9 @@ def torch_engine(
 def _decoder(
     pipeline: Any, engine: PipelineEngine, ends: frozenset[int], slots: int
 ) -> TorchDecoder:
-    """With fewer slots where each needs memory for the longest sequence, and there is not enough."""
+    """With fewer slots than `slots` where there is no memory for so many of the longest sequences,
+    and the device is one that gives it to each.
+    """
     device = pipeline.model.device
     if device.type == "cuda":
         import torch

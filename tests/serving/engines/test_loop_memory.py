@@ -1,0 +1,125 @@
+"""Who is answered when, where memory for keys and values is scarce."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from headrace.serving.engines.base import Finished, Generation, GenerationEngine
+from headrace.serving.engines.loop import ContinuousLoop
+from headrace.serving.engines.memory import Room
+from headrace.testing.generation import (
+    GREEDY,
+    ChoicesContract,
+    Conversation,
+    TogetherContract,
+)
+from tests.serving.engines.made_decoder import KNOWN, MadeDecoder
+
+LONG, SHORT = 100, 20
+"""Tokens of prompt and answer."""
+
+
+def of(tokens: int, key: int, n: int = 1) -> Generation:
+    """A request whose prompt has a half of these tokens, and each answer the other."""
+    half = tokens // 2
+    sampling = replace(GREEDY, max_tokens=half, n=n, logit_bias=((256, -100.0),))
+    return Generation(key, sampling, prompt="x" * half)
+
+
+def talk_with(
+    tokens: int, *, slots: int = 4, overhead: int = 0
+) -> tuple[Conversation, MadeDecoder]:
+    """With memory for so many tokens."""
+    decoder = MadeDecoder(slots=slots, room=Room(tokens, overhead))
+    return Conversation(ContinuousLoop(decoder, chunk=1000)), decoder
+
+
+class TestWithMemoryForTwo(TogetherContract, ChoicesContract):
+    """Answers are the same, though they wait for each other."""
+
+    @pytest.fixture
+    def engine(self) -> GenerationEngine:
+        return ContinuousLoop(MadeDecoder(slots=4, room=Room(240)))
+
+    @pytest.fixture
+    def known(self) -> Mapping[str, str]:
+        return KNOWN
+
+
+def test_four_short_ones_go_together_where_two_long_ones_fit() -> None:
+    talk, decoder = talk_with(2 * LONG)
+    talk.add(*(of(SHORT, key) for key in range(4)))
+    talk.step()
+    assert decoder.calls[-1] == ("step", 4)
+    talk.finish()
+    decoder.calls.clear()
+    talk.add(*(of(LONG, key) for key in range(10, 14)))
+    talk.finish()
+    steps = {count for call, count in decoder.calls if call == "step"}
+    assert steps <= {1, 2}
+    assert 2 in steps
+    assert talk.started == [*range(4), *range(10, 14)]
+
+
+def test_what_sequences_take_beside_their_tokens_counts() -> None:
+    for overhead, together in ((0, 2), (1, 1)):
+        talk, decoder = talk_with(2 * LONG, overhead=overhead)
+        talk.add(*(of(LONG, key) for key in range(2)))
+        talk.step()
+        assert decoder.calls[-1] == ("step", together)
+
+
+def test_one_alone_is_answered_whatever_it_takes() -> None:
+    talk, decoder = talk_with(0)
+    talk.add(of(LONG, 1), of(LONG, 2))
+    told = talk.finish()
+    assert told[1].answer()[1:] == told[2].answer()[1:] == ("length", LONG // 2)
+    assert ("step", 2) not in decoder.calls
+
+
+def test_who_leaves_makes_room() -> None:
+    talk, decoder = talk_with(2 * LONG)
+    talk.add(*(of(LONG, key) for key in range(3)), of(SHORT, 3))
+    talk.until_piece(1)
+    assert talk.started == [0, 1]
+    talk.cancel(0)
+    talk.step()
+    assert talk.started == [0, 1, 2]
+    talk.cancel(1)
+    talk.cancel(2)
+    talk.step()
+    assert talk.started == [0, 1, 2, 3]
+    talk.finish()
+    talk.add(*(of(LONG, key) for key in (4, 5)))
+    talk.step()
+    assert decoder.calls[-1] == ("step", 2)
+
+
+def test_a_long_one_has_its_turn_though_short_ones_keep_coming() -> None:
+    talk, _ = talk_with(2 * LONG, slots=8)
+    talk.add(*(of(SHORT, key) for key in range(6)))
+    talk.step()
+    talk.add(of(LONG, 100))
+    for key in range(6, 30):
+        talk.add(of(SHORT, key))
+        talk.step()
+    told = talk.finish()
+    assert talk.started.index(100) == 6
+    assert len(told) == 31
+    assert all(each.ends for each in told.values())
+
+
+def test_requests_take_turns_at_memory_too() -> None:
+    talk, _ = talk_with(2 * LONG)
+    talk.add(of(LONG, 1, n=6))
+    talk.step()
+    talk.add(of(SHORT, 2), of(LONG, 3))
+    over = []
+    while not talk.engine.is_idle:
+        over += [event.key for event in talk.step() if isinstance(event, Finished)]
+    assert sorted(over) == [1] * 6 + [2, 3]
+    assert over.index(2) <= 3
+    assert over.index(3) <= 5
