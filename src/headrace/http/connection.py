@@ -46,6 +46,7 @@ class Connection(HttpToolsProtocol):
         self._reading_head = True
         self._head_bytes = 0
         self._had_body = False
+        self._body_bytes = 0
         self._running: Any = None
         self._waiting = Waiting()
         self._drained = 0
@@ -79,8 +80,9 @@ class Connection(HttpToolsProtocol):
             at = len(data)
             self._parse(data)
         while at < len(data) and not flow.is_held and not self.transport.is_closing():
-            self._parse(memoryview(data)[at : at + PIECE])
-            at += PIECE
+            end = at + max(PIECE, self._body_left())
+            self._parse(memoryview(data)[at:end])
+            at = end
         if at < len(data):
             self._waiting.unparsed += data[at:]
 
@@ -120,7 +122,7 @@ class Connection(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """A piece of its body is there."""
-        self._body_comes()
+        self._body_comes(len(body))
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -130,12 +132,21 @@ class Connection(HttpToolsProtocol):
 
     def _head_is_there(self) -> None:
         self._reading_head = False
+        self._body_bytes = 0
         self._head_bytes = 0  # from here on: of the trailers, which a body in chunks may have
         self._unset_keepalive_if_required()  # an answer in this very read may have set it
 
-    def _body_comes(self) -> None:
+    def _body_comes(self, length: int) -> None:
         self._had_body = True
+        self._body_bytes += length
         self._head_bytes = 0
+
+    def _body_left(self) -> int:
+        """How many of the next bytes are of a body for sure, and no requests."""
+        if self._reading_head:
+            return 0
+        told = next((value for name, value in self.headers if name == b"content-length"), b"")
+        return int(told) - self._body_bytes if told.isdigit() else 0
 
     def _message_is_there(self) -> None:
         self._reading_head = True

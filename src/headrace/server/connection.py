@@ -35,7 +35,7 @@ class ExpressConnection(Connection):
         """A piece of its body is there."""
         ride: Any = self.cycle
         if type(ride) is Ride:
-            self._body_comes()
+            self._body_comes(len(body))
             ride.body.append(body)
         else:
             super().on_body(body)
