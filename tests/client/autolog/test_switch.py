@@ -73,29 +73,39 @@ def test_a_library_that_is_there_logs_itself_until_it_is_switched_off(database: 
     assert vars(linear)["fit"] is plain
 
 
-def test_switched_off_no_class_or_function_of_the_library_is_changed(database: str) -> None:
-    def changed() -> list[str]:
-        owners: list[Any] = [imported("sklearn.metrics"), imported("joblib").Parallel]
-        waiting = [imported("sklearn.base").BaseEstimator]
-        while waiting:
-            found = waiting.pop()
-            owners += found.__mro__
-            waiting += found.__subclasses__()
-        return [
-            f"{owner.__name__}.{name}"
-            for owner in owners
-            for name, value in vars(owner).items()
-            for plain in (value, getattr(value, "__func__", None), getattr(value, "fn", None))
-            if "headrace/client/autolog"
-            in getattr(getattr(plain, "__code__", None), "co_filename", "")
-        ]
+CHANGED = """
+import joblib, sklearn.base, sklearn.ensemble, sklearn.metrics, sklearn.neighbors, sklearn.pipeline
+from headrace.client.autolog import autolog
 
-    imported("sklearn.ensemble")
-    assert not changed()
-    autolog()
-    assert {"LinearRegression.fit", "Pipeline.fit_predict", "Parallel.__call__"} <= set(changed())
-    autolog(disable=True)
-    assert not changed()
+def changed():
+    owners, waiting = [sklearn.metrics, joblib.Parallel], [sklearn.base.BaseEstimator]
+    while waiting:
+        found = waiting.pop()
+        owners += found.__mro__
+        waiting += found.__subclasses__()
+    return {
+        f"{owner.__name__}.{name}"
+        for owner in owners
+        for name, value in vars(owner).items()
+        for plain in (value, getattr(value, "__func__", None), getattr(value, "fn", None))
+        if "headrace/client/autolog"
+        in getattr(getattr(plain, "__code__", None), "co_filename", "")
+    }
+
+print(sorted(changed()))
+autolog()
+print({"LinearRegression.fit", "Pipeline.fit_predict", "Parallel.__call__"} <= changed())
+autolog(disable=True)
+print(sorted(changed()))
+"""
+
+
+def test_switched_off_no_class_or_function_of_the_library_is_changed() -> None:
+    """In a program of its own: a class made meanwhile may copy another's method as it was then.
+
+    scikit-learn's NearestCentroid does; such a copy stays, and only calls what it was around.
+    """
+    assert printed_by(CHANGED) == ["[]", "True", "[]"]
 
 
 def test_flavors_can_be_left_out(database: str) -> None:
