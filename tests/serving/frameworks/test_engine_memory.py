@@ -121,8 +121,8 @@ def test_memory_is_taken_as_tokens_come_and_never_more_than_there_is(make: Engin
     engine = make(8, free)
     talk = Conversation(engine)
     chance = random.Random(5)
-    alike = [babble(key, *chance.choice([(2500, 30), (1500, 40), (20, 60)])) for key in range(12)]
-    talk.add(*alike[:8])
+    alike = [babble(key, *chance.choice([(2500, 30), (1500, 40), (20, 60)])) for key in range(16)]
+    talk.add(*alike[:10])
     most = 0
     for number in range(20_000):
         talk.step()
@@ -132,13 +132,13 @@ def test_memory_is_taken_as_tokens_come_and_never_more_than_there_is(make: Engin
             assert held <= PART * free
         if number == 30:
             talk.cancel(talk.started[1])
-            talk.add(*alike[8:])
+            talk.add(*alike[10:])
         if engine.is_idle:
             break
     assert most > 0.4 * PART * free
     told = talk.finish()
     cancelled = talk.started[1]
-    for each in alike[1::4]:
+    for each in alike[1::5]:
         if each.key != cancelled:
             assert told[each.key].answer() == alone(engine, each).answer()
     assert held_bytes() - before < 0.01 * PART * free
