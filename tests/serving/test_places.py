@@ -2,39 +2,18 @@
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from headrace.serving.places import Places
-from headrace.serving.worker_process import Listener, WorkerProcess
-from headrace.serving.worker_spec import WorkerSpec
-
-
-def worker() -> WorkerProcess:
-    """One that was never started: it is only counted with."""
-    return WorkerProcess(WorkerSpec(Path(sys.executable), {}), cast(Listener, None), None)
-
-
-@dataclass
-class Capacities:
-    """Workers with room for two choices each."""
-
-    workers: list[WorkerProcess] = field(default_factory=lambda: [worker(), worker()])
-
-    def ready(self) -> list[WorkerProcess]:
-        return self.workers
-
-    def capacity(self, _worker: WorkerProcess) -> int:
-        return 2
+from headrace.serving.worker_process import WorkerProcess
+from tests.serving.idle_workers import IdleWorkers
 
 
 @pytest.fixture
 def pair() -> tuple[WorkerProcess, WorkerProcess, Places]:
-    there = Capacities()
+    there = IdleWorkers(2)
     first, second = there.workers
     return first, second, Places(there)
 
