@@ -57,6 +57,7 @@ async def test_what_is_begun_anew_goes_before_what_waits() -> None:
     streams.heard(lost, [told(Started(key, 3)) for key in (1, 2)])
     there.workers = [other] = [idle_worker()]
     streams.lost(lost, Loss("it ended"))
+    streams.heard(other, [told(event) for event in whole(3)])  # no word of it: it still waits
     assert (streams.under_way, streams.queued) == (2, 1)
     streams.heard(other, [told(event) for key in (1, 2) for event in whole(key)])
     streams.heard(other, [told(event) for event in whole(3)])
