@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import asdict
 from pathlib import Path
@@ -41,7 +42,11 @@ def head(prompt: str, choices: int = 1) -> dict[str, Any]:
 
 
 async def events_of(pool: Pool, prompt: str, choices: int = 1) -> list[Event]:
-    return [event async for event in pool.generate(head(prompt, choices))]
+    return await rest_of(pool.generate(head(prompt, choices)))
+
+
+async def rest_of(events: AsyncIterator[Event]) -> list[Event]:
+    return [event async for event in events]
 
 
 def pieces(events: list[Event]) -> list[list[int]]:
@@ -131,9 +136,10 @@ def test_an_engine_that_ends_takes_only_those_along_that_had_begun(
     @in_loop
     async def test() -> None:
         async with made_pool(make_pool, unruly) as pool:
-            under_way = asyncio.create_task(outcome(events_of(pool, "forever")))
-            await until(lambda: pool.status().under_way == 1)
-            await asyncio.sleep(made_engine.STEP * 20)  # nobody tells when a piece has come
+            events = pool.generate(head("forever"))
+            while not isinstance(await anext(events), Piece):
+                pass
+            under_way = asyncio.create_task(outcome(rest_of(events)))
             culprit = asyncio.create_task(outcome(events_of(pool, deed)))
             waiting = asyncio.create_task(events_of(pool, "count 3"))
             for task in (under_way, culprit):
