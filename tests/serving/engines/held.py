@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 from pathlib import Path
 
 
 def held_bytes() -> int:
     """Of all `Reserved` of this process: known by their flags, no reserve and no huge pages."""
-    gc.collect()
     held = rss = 0
     for line in Path("/proc/self/smaps").read_text().splitlines():
         name, _, rest = line.partition(":")
