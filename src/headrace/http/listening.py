@@ -62,13 +62,13 @@ def address_of(listener: socket.socket, settings: ListenSettings) -> str:
 
 
 CLOSE_TIMEOUT = 10.0
-"""Seconds that closing the database may take, after the time for calls under way."""
+"""Seconds that closing what the server holds may take, after the time for calls under way."""
 
 
 def _give_up() -> None:
     log.error(
-        "The server could not be closed in time; ending without it. What was acknowledged is "
-        "on disk; calls that were not answered may be or not."
+        "The server could not be closed in time; ending without it. What was answered is done; "
+        "what was not may be or not."
     )
     os._exit(1)
 

@@ -85,6 +85,21 @@ def test_a_class_with_files_predicts_and_its_description_is_mlflows(
     assert "pandas" not in requirements.replace("mlflow", "")  # nothing in it names pandas
 
 
+def test_what_a_method_of_the_main_program_imports_is_asked_for(tmp_path: Path) -> None:
+    """It is saved by value: its imports stand in its code alone."""
+    space: dict[str, Any] = {"__name__": "__main__", "pyfunc": pyfunc}
+    exec(  # noqa: S102 - the program of a user, who writes models beside their training
+        "class Imports(pyfunc.PythonModel):\n"
+        "    def predict(self, context, model_input, params=None):\n"
+        "        from scipy.special import expit\n"
+        "        return expit(model_input)\n",
+        space,
+    )
+    pyfunc.save_model(tmp_path / "m", python_model=space["Imports"]())
+
+    assert "scipy==" in (tmp_path / "m" / "requirements.txt").read_text()
+
+
 def test_the_object_that_is_saved_is_never_loaded(tmp_path: Path, factor: Path) -> None:
     class Opens(Times):
         def load_context(self, context: Any) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from headrace.errors import InvalidModel, InvalidRequest
+from headrace.models.environment.functions import modules_in_functions
 from headrace.models.environment.imports import modules_in_source
 from headrace.models.environment.pickles import modules_in_pickle
 from headrace.models.flavor import Flavor, Predictor, Saved, Target, comes_from
@@ -131,7 +132,7 @@ def _save_model(
         data = dump_model(native)
         (target.folder / PICKLE_FILE).write_bytes(data)
         facts = {"python_model": PICKLE_FILE}
-        modules = frozenset(modules_in_pickle(data))
+        modules = frozenset(modules_in_pickle(data) | modules_in_functions(native))
 
         def again() -> Any:
             return load_model(data)
