@@ -61,6 +61,11 @@ def test_pages_are_counted_whole() -> None:
     assert room.needed(100) == 100 + 2 * mmap.PAGESIZE // 512
 
 
+def test_small_rows_are_kept() -> None:
+    assert not layout(token_bytes=4096).gives_back(256)
+    assert layout(token_bytes=4096).gives_back(257)
+
+
 def test_where_nobody_knows_there_is_room() -> None:
     assert layout().room(None, 16, 4096, "phi") == memory.Room()
     assert memory.Room().tokens == math.inf

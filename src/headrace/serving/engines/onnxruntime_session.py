@@ -85,6 +85,7 @@ class CachedSession:
         layout = Layout(row * len(description.past), each, copied_bytes=row)
         self.room = layout.room(free_memory(), rows, description.context_length, description.file)
         """How much memory there is for what the rows hold."""
+        self._gives_back = layout.gives_back(description.context_length)
         self.rows = rows
         self.lengths = [0] * rows
         self._places = 0
@@ -187,7 +188,7 @@ class CachedSession:
         """Forget what a row holds behind its first `length` tokens."""
         self._mask[row, length:] = 0
         self.lengths[row] = length
-        if length:
+        if length or not self._gives_back:
             return
         if self._places > self._first_places and not any(self.lengths):
             self._lay_out(self._first_places)

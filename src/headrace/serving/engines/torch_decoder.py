@@ -55,6 +55,8 @@ class TorchDecoder(Decoder):
         layers: list[Any] = [*self._layers]
         self._cache = Cache(layers=layers)
         self._lengths = np.zeros(slots, np.int64)
+        self._gives_back = False
+        """Whether the memory of a sequence that is over is given back."""
 
     def reserve(self) -> None:
         """Take the addresses that all slots may need, and find out how much memory there is for
@@ -66,6 +68,7 @@ class TorchDecoder(Decoder):
             return
         each = [size for layer in self._layers for size in layer.token_bytes]
         layout = Layout(sum(each), min(each))
+        self._gives_back = layout.gives_back(self.context_length)
         self.room = layout.room(free_memory(), self.slots, self.context_length, self.model_name)
 
     def render(self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None) -> str:
@@ -155,8 +158,9 @@ class TorchDecoder(Decoder):
     def leave(self, slot: int) -> None:
         """See Decoder."""
         self._lengths[slot] = 0
-        for layer in self._layers:
-            layer.leave(slot)
+        if self._gives_back:
+            for layer in self._layers:
+                layer.leave(slot)
 
     def close(self) -> None:
         """See Decoder."""
