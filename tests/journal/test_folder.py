@@ -60,6 +60,23 @@ def test_no_file_is_no_lock(tmp_path: Path) -> None:
         layout.Lock(tmp_path / "none" / "lock").take()
 
 
+def test_a_lock_is_held_while_others_find_its_file(tmp_path: Path) -> None:
+    lock = layout.Lock(tmp_path / "lock")
+    held = [lock.is_held]
+    assert lock.take()
+    held.append(lock.is_held)
+    lock.path.unlink()
+    held.append(lock.is_held)
+    other = layout.Lock(lock.path)
+    assert other.take()
+    held += [lock.is_held, other.is_held]
+    other.release()
+    lock.release()
+    held.append(other.is_held)
+
+    assert held == [False, True, False, False, True, False]
+
+
 def test_progress_is_shared_and_survives(tmp_path: Path) -> None:
     made = layout.Progress(tmp_path, create=True)
     seen = layout.Progress(tmp_path)

@@ -99,11 +99,13 @@ class Sender:
         self._upload_failures = 0
         self._upload_at = 0.0
 
-    def run(self, linger: float) -> None:
-        """Deliver until there is nothing to do for `linger` seconds."""
+    def run(self, linger: float, lock: layout.Lock) -> None:
+        """Deliver until there is nothing to do for `linger` seconds, or `lock`, by which no other
+        does it, is lost.
+        """
         self._note()
         idle_since = time.monotonic()
-        while self.folders[0].exists():
+        while lock.is_held:
             busy = self.work()
             now = time.monotonic()
             streams = self.streams.values()
@@ -410,7 +412,7 @@ def main(arguments: Iterable[str]) -> int:
         os.nice(5)  # training comes first
     sender = Sender(folders, task.uri, open_destination, lambda _: keeps_run_ids(task.uri))
     try:
-        sender.run(task.linger)
+        sender.run(task.linger, lock)
     finally:
         lock.release()
     return 0

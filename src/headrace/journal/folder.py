@@ -98,6 +98,18 @@ class Lock:
             _taken.add(self)
         return True
 
+    @property
+    def is_held(self) -> bool:
+        """Whether it is held, and by the file that others will find: somebody may have removed it
+        since, with its folder, and begun anew.
+        """
+        if self._descriptor < 0:
+            return False
+        try:
+            return os.path.samestat(os.stat(self.path), os.fstat(self._descriptor))
+        except OSError:
+            return False
+
     def release(self) -> None:
         """Let go. In a forked child this leaves the parent's lock as it is."""
         if self._descriptor >= 0:
