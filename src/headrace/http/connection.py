@@ -2,7 +2,9 @@
 
 The parser that uvicorn uses takes headers of any length, and uvicorn waits for the end of a
 request for ever, takes any number of connections, and of requests before it has answered the first.
-All are bounded here, and what cannot be parsed is answered in JSON like everything else.
+All are bounded here, and what cannot be parsed is answered in JSON like everything else. Whoever
+offers another protocol (Java's client does, with each first request) is answered in this one: the
+parser would leave out the body of such a request.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from headrace.http.door import Door, refusal, room_for
@@ -88,7 +91,9 @@ class Connection(HttpToolsProtocol):
 
     def _parse(self, data: bytes | memoryview) -> None:
         self._had_body = False
-        super().data_received(data)  # type: ignore[arg-type]  # the parser takes any buffer
+        if not getattr(self.cycle, "response_complete", True):
+            self._unset_keepalive_if_required()  # more of the request came, as was waited for
+        self._feed(data)
         if self.pipeline:
             self._waiting.add(len(data))
             if self._waiting.is_too_much(len(self.pipeline)):
@@ -109,14 +114,41 @@ class Connection(HttpToolsProtocol):
         else:
             self._await_more(cycle)
 
+    def _feed(self, data: bytes | memoryview) -> None:
+        try:
+            self.parser.feed_data(data)
+        except HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+        except HttpParserUpgrade as upgrade:
+            self._begin_without_upgrade(bytes(data[upgrade.args[0] :]))
+
+    def _begin_without_upgrade(self, rest: bytes) -> None:
+        """Begin the request whose head was just read anew, as one that offers no other protocol;
+        `rest` came behind its head. A server may ignore such an offer (RFC 9110, 7.8).
+        """
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            self.send_400_response("Invalid HTTP request received.")
+            return
+        head = [method, b" ", self.url, b" HTTP/1.1\r\n"]
+        for name, value in self.headers:
+            if name != b"upgrade":
+                head += [name, b": ", value, b"\r\n"]
+        self.parser = HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+        self._feed(b"".join([*head, b"\r\n", rest]))
+
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """A request begins. All of its head must come in the time that nothing may come in."""
+        self._unset_keepalive_if_required()
         self._reading_head = True
         self._head_bytes = 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Its headers are there."""
+        if self.parser.should_upgrade():
+            return  # it is begun anew
         self._head_is_there()
         super().on_headers_complete()
 
@@ -127,6 +159,8 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """All of it is there; what comes next is the head of another."""
+        if self.parser.should_upgrade():
+            return
         self._message_is_there()
         super().on_message_complete()
 

@@ -36,7 +36,8 @@ class ListenSettings:
     body_timeout: float = 60.0
     """Seconds that a client may be silent in the middle of a body."""
     keep_alive: int = 75
-    """Seconds that an idle connection is kept: training loops log every now and then."""
+    """Seconds that an idle connection is kept: training loops log every now and then; and that the
+    head of a request may take."""
     shutdown_timeout: int = 30
     """Seconds that calls under way have to finish once the server was told to stop."""
 

@@ -27,6 +27,8 @@ class ExpressConnection(Connection):
 
     def on_headers_complete(self) -> None:
         """Its headers are there."""
+        if self.parser.should_upgrade():
+            return  # it is begun anew
         self._head_is_there()
         if not self._board():
             HttpToolsProtocol.on_headers_complete(self)
@@ -43,7 +45,7 @@ class ExpressConnection(Connection):
     def on_message_complete(self) -> None:
         """All of it is there."""
         ride: Any = self.cycle
-        if type(ride) is not Ride:
+        if type(ride) is not Ride or self.parser.should_upgrade():
             super().on_message_complete()
             return
         self._message_is_there()
@@ -58,7 +60,7 @@ class ExpressConnection(Connection):
         parser = self.parser
         if parser.get_http_version() != "1.1" or not parser.should_keep_alive():
             return False
-        if parser.should_upgrade() or self.flow.write_paused:  # uvicorn waits for slow readers
+        if self.flow.write_paused:  # uvicorn waits for slow readers
             return False
         ride = self.express.board(parser.get_method(), self.url, self.headers)
         if ride is None:
@@ -81,7 +83,7 @@ class ExpressConnection(Connection):
 
     def _await_more(self, cycle: Any) -> None:
         if type(cycle) is Ride and cycle.more_body:
-            # The next bytes unset it, as they do while it is a head.
+            # The next bytes unset it.
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.express.body_timeout,
                 self.express.give_up,
