@@ -92,7 +92,8 @@ class GenerationEngine(ABC):
     model_name: str
     """What answers say of the model."""
     capacity: int
-    """How many choices go on at once; the others wait inside the engine, first come first served.
+    """How many choices go on at once, if there is memory for them; the others wait inside the
+    engine. Of requests with one choice each, who comes first is served first.
     """
     context_length: int | None = None
     """How many tokens a prompt and its answer can have, where that is known."""
