@@ -31,6 +31,7 @@ transformers = pytest.importorskip("transformers")
 torch = pytest.importorskip("torch")
 pytestmark = [pytest.mark.heavy, pytest.mark.filterwarnings("ignore")]
 
+from headrace.serving.engines.torch_cache import Places, SlotLayer  # noqa: E402 - needs them
 from headrace.serving.engines.torch_checking import why_not_together  # noqa: E402 - needs them
 from headrace.serving.engines.torch_engine import own_options, torch_engine  # noqa: E402 - as above
 
@@ -186,6 +187,23 @@ def test_sequences_outgrow_their_rows(wild: Any) -> None:
         text = told[key].text()
         assert own.rstrip("\N{REPLACEMENT CHARACTER}") == text.rstrip("\N{REPLACEMENT CHARACTER}")
     assert (told[1].prompt_tokens or 0) < 128 < (told[1].prompt_tokens or 0) + 60
+
+
+def test_rows_that_have_no_more_addresses_are_copied() -> None:
+    """As on devices where memory is taken at once."""
+    places = Places(rows=2)
+    layer = SlotLayer(places)
+    first = torch.rand(1, 4, 100, 8)
+    places.targets = torch.arange(100) + places.room
+    places.first, places.last, places.length, places.is_fresh = 1, 2, 100, True
+    layer.update(first, -first)
+    assert places.make_room(129)
+    more = torch.rand(1, 4, 1, 8)
+    places.targets = torch.tensor([100]) + places.room
+    places.length, places.is_fresh = 101, False
+    keys, values = layer.update(more, -more)
+    assert torch.equal(keys, torch.cat([first, more], dim=2))
+    assert torch.equal(values, -keys)
 
 
 def test_answers_are_those_of_the_pipeline(pipeline: Any) -> None:
