@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -69,7 +70,20 @@ def predict(  # noqa: PLR0913, PLR0917 - MLflow's signature
     if output_path is None:
         sys.stdout.write(f"{answer.decode()}\n")
     else:
-        Path(output_path).write_bytes(answer)
+        write_answer(Path(output_path), answer)
+
+
+def write_answer(path: Path, answer: bytes) -> None:
+    """Write an answer to a file, a device or a pipe. Raises OSError, and leaves no half of one."""
+    file = path.open("wb")  # what cannot be opened stays as it is
+    try:
+        with file:
+            file.write(answer)
+    except OSError:
+        if path.is_file():
+            with suppress(OSError):  # the first error says more
+                path.unlink()
+        raise
 
 
 def validate_serving_input(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from headrace.errors import InvalidRequest, NotFound, NotTrusted
 from headrace.models.evaluation import MetricThreshold
 from headrace.models.model import Model
 from headrace.models.utils import load_serving_example
+from headrace.predicting import write_answer
 
 TABLE = pd.DataFrame({"x": [0.0, 1.0, 2.0, 3.0]})
 FITTED = LinearRegression().fit(TABLE, [0.0, 2.0, 4.0, 6.0])
@@ -138,3 +140,21 @@ def test_it_predicts_in_an_environment_of_its_own(
     assert rounded(capsys.readouterr().out) == [3.0]
     with pytest.raises(InvalidRequest, match="'x'"):
         headrace.models.predict(tmp_path / "saved", pd.DataFrame({"other": [1.5]}))
+
+
+def test_no_half_of_an_answer_is_left(tmp_path: Path) -> None:
+    whole = tmp_path / "answer.json"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, hard))  # as a full disk does
+    try:
+        with pytest.raises(OSError, match="too large"):
+            write_answer(whole, b"x" * (1 << 20))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not whole.exists()
+    with pytest.raises(OSError, match="space"):
+        write_answer(Path("/dev/full"), b"x")
+    assert Path("/dev/full").exists()
+    write_answer(Path("/dev/null"), b"x")
+    write_answer(whole, b"x")
+    assert whole.read_bytes() == b"x"

@@ -163,7 +163,7 @@ def predict(  # noqa: PLR0913, PLR0917 - MLflow's signature
     it is not there yet. What the model prints goes to stderr.
     """
     from headrace.client.model_loading import local_model
-    from headrace.predicting import CONTENT_TYPES
+    from headrace.predicting import CONTENT_TYPES, write_answer
     from headrace.serving.calls import ModelFailed
     from headrace.serving.once import predict_once, read_input
     from headrace.serving.worker.calls import Call
@@ -193,7 +193,7 @@ def predict(  # noqa: PLR0913, PLR0917 - MLflow's signature
     if output_path is None:
         click.echo(answer)
     else:
-        output_path.write_bytes(answer)
+        write_answer(output_path, answer)
 
 
 @models.command(
