@@ -115,6 +115,18 @@ async def test_requests_behind_one_that_hangs_get_another_worker(
 
 
 @in_loop
+async def test_a_worker_is_not_ended_because_nobody_waits_for_it_any_more(
+    unruly: Path, make_pool: PoolMaker
+) -> None:
+    async with started(make_pool(unruly, timeout=8)) as pool:
+        asking = asyncio.create_task(pool.predict(call(("slow", 3))))
+        await until(lambda: pool.status().under_way == 1)
+        asking.cancel()
+        await until(lambda: pool.status().under_way == 0)
+        assert pool.status().restarts == 0
+
+
+@in_loop
 async def test_answers_of_many_megabytes(unruly: Path, make_pool: PoolMaker) -> None:
     async with started(make_pool(unruly)) as pool:
         sizes = [9 * MEGABYTES, 10, 12 * MEGABYTES, 5]

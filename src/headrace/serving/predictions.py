@@ -261,12 +261,15 @@ class Predictions:
         self._queue, self._queued_bytes = kept, size
 
     def _is_hung(self, batch: _Batch, seconds: float) -> bool:
-        if seconds < self._settings.timeout * _HUNG:
-            return False
-        if not batch.is_wanted or len(batch.requests) > 1:
+        limit = self._settings.timeout
+        if not limit * _HUNG <= seconds < limit:
+            return seconds >= limit
+        if len(batch.requests) > 1:
             return True
+        # Nobody may wait for it any more because it had to wait itself, or its caller hung up. That
+        # is no sign of hanging: where workers were ended for it, overload would leave none.
         others = self._queue and self._queue[0].is_suspect
-        return batch.requests[0].is_suspect and bool(others)
+        return batch.requests[0].is_suspect and (bool(others) or not batch.is_wanted)
 
     def _full(self) -> TooManyRequests:
         ready = sum(1 for _ in self._workers.ready())
@@ -277,8 +280,8 @@ class Predictions:
 
     def _late(self) -> DeadlineExceeded:
         return DeadlineExceeded(
-            f"The prediction took longer than {self._settings.timeout:g} seconds, its waiting "
-            "included."
+            f"{self._name} gave no answer within {self._settings.timeout:g} seconds, waiting "
+            "included. The server's --timeout sets that."
         )
 
     def _error(self, answer: Failed) -> ModelFailed:
