@@ -92,6 +92,9 @@ def _chat(model: ServedModel) -> str:
 def _table(title: str, specs: Sequence[Json]) -> str:
     if not specs:
         return ""
+    if not any("name" in spec for spec in specs):  # tensors and lists have none
+        types = ", ".join(escape(shown_type(spec)) for spec in specs)
+        return f"<h3>{title}</h3><p>{types}</p>"
     rows = "".join(
         f"<tr><td>{escape(str(spec.get('name', '')))}</td><td>{escape(shown_type(spec))}</td>"
         f"<td>{escape(_remark(spec))}</td></tr>"
