@@ -187,6 +187,7 @@ def next_steps(address: str, run_id: str) -> Iterator[str]:
     yield f"{headrace} artifacts download {run_id} confusion.txt"
     yield f"{headrace} experiments export {EXPERIMENT} -o digits.csv"
     yield f"{headrace} trust verify {demo_models.URI}"
+    yield f"{headrace} models serve -m {demo_models.URI} --port 5001"
 
 
 def program() -> str:
