@@ -27,7 +27,7 @@ _SURE: Final = 12.0
 
 class MadeDecoder(Decoder):
     """See the module. `calls` says how many sequences each call calculated, `begun`
-    which slots were begun in.
+    which slots were begun in, `most_held` how many tokens several sequences had at most.
     """
 
     model_name = "made"
@@ -40,6 +40,7 @@ class MadeDecoder(Decoder):
         self.context_length = context_length
         self.calls: list[tuple[str, int]] = []
         self.begun: list[int] = []
+        self.most_held = 0
         self.raises_at: int | None = None
         self._held: dict[int, list[int]] = {}
         letters = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz .,", dtype=np.uint8)
@@ -88,6 +89,7 @@ class MadeDecoder(Decoder):
         self._held[slot] = held
         assert len(held) == start
         held.extend(tokens)
+        self._note_held()
         return self._logits(slot)
 
     def step(self, slots: Sequence[int], tokens: Sequence[int]) -> NDArray[np.float32]:
@@ -95,10 +97,15 @@ class MadeDecoder(Decoder):
         for slot, token in zip(slots, tokens, strict=True):
             self._held[slot].append(token)
             assert len(self._held[slot]) < self.context_length
+        self._note_held()
         return np.stack([self._logits(slot) for slot in slots])
 
     def leave(self, slot: int) -> None:
         self._held.pop(slot, None)
+
+    def _note_held(self) -> None:
+        if len(self._held) > 1:
+            self.most_held = max(self.most_held, sum(map(len, self._held.values())))
 
     def _logits(self, slot: int) -> NDArray[np.float32]:
         held = self._held[slot]

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from headrace.models.flavors.openai_requests import Sampling
 from headrace.serving.engines.base import Finished, Generation, GenerationEngine
 from headrace.serving.engines.loop import ContinuousLoop
 from headrace.serving.engines.memory import Room
@@ -15,6 +18,8 @@ from headrace.testing.generation import (
     ChoicesContract,
     Conversation,
     TogetherContract,
+    Told,
+    alone,
 )
 from tests.serving.engines.made_decoder import KNOWN, MadeDecoder
 
@@ -96,6 +101,99 @@ def test_who_leaves_makes_room() -> None:
     talk.add(*(of(LONG, key) for key in (4, 5)))
     talk.step()
     assert decoder.calls[-1] == ("step", 2)
+
+
+def wordy(key: int, *, prompt: int = 10, answer: int = 300, n: int = 1) -> Generation:
+    """A request for so much, left to chance; no end cuts an answer short."""
+    sampling = Sampling(
+        max_tokens=answer,
+        n=n,
+        seed=key,
+        frequency_penalty=0.5,
+        logprobs=2,
+        stop=("never said",),
+        logit_bias=((256, -100.0),),
+    )
+    return Generation(key, sampling, prompt="abcdefgh"[key % 8] * prompt)
+
+
+def test_who_joined_last_steps_back_where_answers_outgrow_the_memory() -> None:
+    talk, decoder = talk_with(400)
+    talk.add(wordy(0), wordy(1), wordy(2))
+    told = talk.finish()
+    sizes = [count for call, count in decoder.calls if call == "step"]
+    assert max(sizes) == 2
+    assert 1 in sizes
+    assert decoder.most_held == 400
+    assert talk.started == [0, 1, 2]
+    for key in range(3):
+        assert told[key] == unhindered(wordy(key))
+
+
+def unhindered(generation: Generation) -> Told:
+    return alone(ContinuousLoop(MadeDecoder(), chunk=1000), generation)
+
+
+def stepped_back(*waiting: Generation) -> tuple[Conversation, MadeDecoder]:
+    """A conversation in which one of two has just stepped back, and others waited already."""
+    talk, decoder = talk_with(400, slots=2)
+    talk.add(wordy(0), wordy(1), *waiting)
+    while decoder.calls[-2:] != [("step", 2), ("step", 1)]:
+        talk.step()
+    return talk, decoder
+
+
+def test_who_stepped_back_goes_on_before_those_who_wait() -> None:
+    talk, _ = stepped_back(of(SHORT, 2))
+    while not talk.told[0].ends:
+        talk.step()
+    assert talk.started == [0, 1]
+    talk.finish()
+    assert talk.started == [0, 1, 2]
+
+
+def test_who_stepped_back_may_leave() -> None:
+    talk, decoder = stepped_back()
+    talk.cancel(1)
+    assert talk.finish()[0].ends
+    talk.add(wordy(2), wordy(3))
+    talk.step()
+    assert decoder.calls[-1] == ("step", 2)
+
+
+@given(
+    wishes=st.lists(
+        st.tuples(st.integers(1, 90), st.integers(1, 300), st.integers(1, 3)),
+        min_size=1,
+        max_size=6,
+    ),
+    tokens=st.integers(0, 900),
+    overhead=st.integers(0, 30),
+    chunk=st.sampled_from((7, 50, 1000)),
+    gone=st.sets(st.integers(0, 5), max_size=2),
+    at=st.integers(1, 200),
+)
+def test_answers_are_as_alone_and_within_memory(
+    wishes: list[tuple[int, int, int]],
+    tokens: int,
+    overhead: int,
+    chunk: int,
+    gone: set[int],
+    at: int,
+) -> None:
+    asked = [wordy(key, prompt=p, answer=a, n=n) for key, (p, a, n) in enumerate(wishes)]
+    decoder = MadeDecoder(slots=4, room=Room(tokens, overhead))
+    talk = Conversation(ContinuousLoop(decoder, chunk=chunk))
+    talk.add(*asked)
+    for _ in range(at):
+        talk.step()
+    for key in gone:
+        talk.cancel(key)
+    told = talk.finish()
+    assert decoder.most_held <= tokens
+    for each in asked:
+        if each.key not in gone:
+            assert told[each.key] == unhindered(each)
 
 
 def test_a_long_one_has_its_turn_though_short_ones_keep_coming() -> None:

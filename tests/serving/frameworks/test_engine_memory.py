@@ -174,6 +174,24 @@ def test_short_ones_go_together_where_few_long_ones_fit(make: Engines) -> None:
     assert max(counts) == room.tokens // room.needed(2820) < 4
 
 
+def test_answers_that_outgrow_the_memory_are_as_alone(make: Engines) -> None:
+    """The last to join steps back, and takes in again what it said."""
+    engine = make(3, free_for(2_000))
+    assert isinstance(engine, ContinuousLoop)
+    engine._decoder.room = replace(engine._decoder.room, tokens=500, overhead=0)
+    talk = Conversation(engine)
+    wordy = [babble(key, 20, 300) for key in range(3)]
+    talk.add(*wordy)
+    under_way = []
+    while not engine.is_idle:
+        talk.step()
+        under_way.append(len(engine._active))
+    assert talk.started == [0, 1, 2]
+    assert (max(under_way), under_way[250]) == (3, 1)
+    for each in wordy:
+        assert talk.told[each.key].answer() == alone(engine, each).answer()
+
+
 def test_one_alone_may_take_more_than_there_is(make: Engines) -> None:
     gc.collect()
     before = held_bytes()

@@ -27,6 +27,12 @@ class Line(Generic[T]):
         """Let it wait behind those of its request, and a new request behind all others."""
         self._of.setdefault(item.key, deque()).append(item)
 
+    def put_back(self, item: T) -> None:
+        """Let it wait before all others."""
+        items = self._of.pop(item.key, None) or deque()
+        items.appendleft(item)
+        self._of = {item.key: items, **self._of}
+
     def first(self) -> T | None:
         """Whose turn it is; None where nobody waits."""
         return next((items[0] for items in self._of.values()), None)

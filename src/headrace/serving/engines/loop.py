@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 class ContinuousLoop(GenerationEngine):
     """See the module. Each of a request's choices takes a slot of the decoder, and memory for its
-    prompt and the longest answer that it may have. Where either is missing, requests wait and take
-    turns (see `Line`); nobody overtakes the first, so that long ones have their turn as well.
+    tokens. Where either is missing, requests wait and take turns (see `Line`); nobody overtakes the
+    first, so that long ones have their turn as well. Where answers under way outgrow the memory,
+    the one that joined last steps back: it waits, and goes on where it was.
     """
 
     has_logprobs = True
@@ -54,8 +55,6 @@ class ContinuousLoop(GenerationEngine):
         """Those that have a slot, and whose prompt is being taken in."""
         self._active: list[Choice] = []
         self._free = list(range(decoder.slots))
-        self._needed = 0
-        """How many tokens of memory those under way can come to need."""
 
     def add(self, generation: Generation) -> None:
         """See GenerationEngine."""
@@ -82,6 +81,7 @@ class ContinuousLoop(GenerationEngine):
         if self._joining:
             self._prefill(events)
         if self._active:
+            self._stay_within_memory()
             active = self._active
             slots = [each.slot for each in active]
             began = time.perf_counter()
@@ -142,20 +142,33 @@ class ContinuousLoop(GenerationEngine):
 
     def _has_room(self, choice: Choice) -> bool:
         """Whether there is memory for it beside the others; for one alone there must be."""
-        room = self._decoder.room
-        return not self._needed or self._needed + room.needed(choice.longest) <= room.tokens
+        others = (*self._joining, *self._active)
+        return not others or self._decoder.room.holds(
+            each.length_soon for each in (*others, choice)
+        )
+
+    def _stay_within_memory(self) -> None:
+        """Have those that joined last step back, until there is memory for a step of the others."""
+        under_way = [*self._active, *self._joining]
+        while len(under_way) > 1 and not self._decoder.room.holds(
+            each.length for each in under_way
+        ):
+            choice = under_way.pop()
+            (self._joining if self._joining else self._active).pop()
+            self._leave(choice)
+            choice.step_back()
+            self._waiting.put_back(choice)
 
     def _join(self, choice: Choice, events: list[Event]) -> None:
         # The lowest ones, so that those in use lie together.
         choice.slot = heapq.heappop(self._free)
-        self._needed += self._decoder.room.needed(choice.longest)
         self._joining.append(choice)
-        if choice.index == 0:
+        if choice.index == 0 and not choice.has_begun:
             events.append(Started(choice.key, len(choice.prompt)))
+        choice.has_begun = True
 
     def _leave(self, choice: Choice) -> None:
         self._decoder.leave(choice.slot)
-        self._needed -= self._decoder.room.needed(choice.longest)
         heapq.heappush(self._free, choice.slot)
 
     def _prefill(self, events: list[Event]) -> None:

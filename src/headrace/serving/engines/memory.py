@@ -1,8 +1,7 @@
 """How many sequences a model has memory for.
 
-What a sequence's keys and values take is known beforehand: numbers a token, times the tokens that
-it may have. A server that began more answers than there is memory for would die with all of them
-under way.
+What a sequence's keys and values take is known: numbers a token, times the tokens that it has. A
+server that went on with more answers than there is memory for would die with all of them under way.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import mmap
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +39,10 @@ class Room:
         """What a sequence of so many tokens takes, in tokens."""
         return tokens + self.overhead
 
+    def holds(self, lengths: Iterable[int]) -> bool:
+        """Whether there is memory for sequences of so many tokens each."""
+        return self.tokens == math.inf or sum(map(self.needed, lengths)) <= self.tokens
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -66,11 +70,11 @@ class Layout:
         overhead = -(-2 * mmap.PAGESIZE // self.stretch_bytes)
         tokens = int(free * _PART / (self.token_bytes + self.copied_bytes))
         room = Room(max(tokens - slots * (1 + overhead), 0), overhead)
-        if room.tokens < slots * room.needed(longest):
+        if not room.holds([longest] * slots):
             _log.warning(
                 "%s has memory for %d tokens of prompts and answers under way together (%.1f GB "
-                "are free), and %d places for up to %d tokens each: answers that could become too "
-                "long beside the others wait for them to end.",
+                "are free), and %d places for up to %d tokens each: where that is not enough, the "
+                "answers that began last wait for the others to end.",
                 *(model_name, room.tokens, free / 1e9, slots, longest),
             )
         return room

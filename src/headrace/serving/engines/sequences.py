@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from headrace.models.flavors.stop_texts import StopCutter
 from headrace.serving.engines.base import Event, Finished, Piece, TokenLogprob
@@ -12,6 +12,8 @@ from headrace.serving.engines.sampling import Chooser, log_probabilities
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+_SOON: Final = 128
 
 
 class Choice:
@@ -30,22 +32,43 @@ class Choice:
         self.key = key
         self.index = index
         self.prompt = prompt
-        self.longest = len(prompt) + limit
-        """The most tokens that it can come to, those of its prompt included."""
+        """What the model takes in before the next token can be chosen."""
         self.chooser = chooser
         self.slot = -1
         self.taken = 0
         """How many tokens of the prompt the model has."""
         self.last = -1
         """The token that was made last."""
+        self.has_begun = False
+        """Whether it has had a slot."""
         self._text = text
         self._limit = limit
         self._made = 0
+        self._since: list[int] = []
+        """The tokens that were made since the prompt was taken in."""
+
+    @property
+    def length(self) -> int:
+        """How many tokens it has, those of its prompt included."""
+        return len(self.prompt) + len(self._since)
+
+    @property
+    def length_soon(self) -> int:
+        """How many it may well have soon: it needs memory for those to be worth beginning."""
+        return self.length + min(self._limit - self._made, _SOON)
+
+    def step_back(self) -> None:
+        """It has lost its slot: what was made so far is taken in again, before it goes on."""
+        self.prompt = [*self.prompt, *self._since]
+        self._since = []
+        self.taken = 0
+        self.slot = -1
 
     def take(self, token: int, logits: NDArray[np.float32], events: list[Event]) -> bool:
         """`token` comes next, chosen from `logits` (vocabulary,); whether the choice is over."""
         self.last = token
         self._made += 1
+        self._since.append(token)
         text = self._text
         reason: Literal["stop", "length"] | None = None
         if token in text.end_tokens:
