@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 from base64 import b64encode
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,21 @@ def test_what_tells_of_models_needs_the_key(guarded: ServingProcess, path: str) 
 @pytest.mark.parametrize("path", ["/ping", "/health", "/version"])
 def test_load_balancers_need_no_key(guarded: ServingProcess, path: str) -> None:
     assert guarded.ask(path=path, Host="balancer.example").status == 200
+
+
+@pytest.mark.parametrize("path", ["/ping", "/health", "/version", "/docs", "/v2/models/unruly"])
+def test_a_head_alone_is_as_of_the_whole_answer(guarded: ServingProcess, path: str) -> None:
+    """As some load balancers ask, and tools that look whether something is there."""
+    headers = {"Authorization": f"Bearer {KEY}"}
+    with closing(HTTPConnection("127.0.0.1", guarded.port, timeout=30)) as connection:
+        told: list[tuple[int, str | None]] = []
+        for method in ("GET", "HEAD", "GET"):
+            connection.request(method, path, headers=headers)
+            answer = connection.getresponse()
+            told.append((answer.status, answer.headers["content-length"]))
+            assert len(answer.read()) == (0 if method == "HEAD" else int(told[0][1] or 0))
+    assert told == [told[0]] * 3
+    assert told[0][0] == 200
 
 
 def test_pages_of_others_cannot_use_the_server(guarded: ServingProcess) -> None:

@@ -79,7 +79,10 @@ class ScoringApp:
         patterns: dict[str, dict[str, Route]] = {}
         for route in routes:
             table = patterns if "{" in route.path else self._exact
-            table.setdefault(route.path, {})[route.method] = route
+            methods = table.setdefault(route.path, {})
+            methods[route.method] = route
+            if route.method == "GET":
+                methods["HEAD"] = route  # uvicorn leaves out the body
         self._patterns = [(_pattern(path), methods) for path, methods in patterns.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
