@@ -51,6 +51,13 @@ def rounded(text: str) -> list[float]:
     return [round(value, 6) for value in json.loads(text)["predictions"]]
 
 
+@pytest.mark.parametrize("command", ["predict", "prepare-env", "serve"])
+def test_a_folder_that_is_not_there(headrace: Headrace, tmp_path: Path, command: str) -> None:
+    ran = headrace("models", command, "-m", str(tmp_path / "none"), input="{}")
+    assert ran.code == 3
+    assert f"There is no model at '{tmp_path / 'none'}'" in ran.err
+
+
 def test_predict_here_from_stdin_and_files(headrace: Headrace, model: Path, tmp_path: Path) -> None:
     words = ("models", "predict", "-m", str(model), "--env-manager", "local")
 

@@ -145,7 +145,8 @@ allowed_origins_option = click.option(
     envvar=list(settings.ALLOWED_ORIGINS.names),
     default="",
     show_envvar=True,
-    help="Origins of pages that may send changes, besides the server's own and local ones.",
+    help="Origins of pages that may send requests and read answers, besides the server's own and "
+    "local ones.",
 )
 
 max_connections_option = click.option(

@@ -32,7 +32,10 @@ def local_model(model_uri: str | Path, dst_path: str | Path | None = None) -> Pa
     if dst_path is not None:
         return Path(current_client()._download_uri(uri, str(dst_path)))
     if scheme_of(uri) in ("", "file"):
-        return local_path(uri)
+        folder = local_path(uri)
+        if not folder.exists():
+            raise no_model(folder)
+        return folder
     place = current_client()._locate(uri)
     root = getattr(place.store, "root", None)
     if root is None:

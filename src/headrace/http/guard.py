@@ -73,8 +73,8 @@ class HostGuard:
         if method in _CHANGES and not self.is_good_origin(origin, host):
             text = origin.decode("latin-1")
             raise PermissionDenied(
-                f"Cross-origin request blocked: pages of {text[:100]!r} may not make changes here. "
-                "If they should, start the server with --allowed-origins."
+                f"Cross-origin request blocked: pages of {text[:100]!r} may not send {method} "
+                "here. If they should, start the server with --allowed-origins."
             )
 
     def is_good_origin(self, origin: bytes, host: bytes | None) -> bool:

@@ -165,7 +165,10 @@ def _message(message: Any, place: int) -> dict[str, Any]:
 def _part(part: Any, place: int) -> str:
     text = part.get("text") if isinstance(part, Mapping) and part.get("type") == "text" else None
     if not isinstance(text, str):
-        raise InvalidRequest(f"messages[{place}].content has a part that is no text.")
+        raise InvalidRequest(
+            f"messages[{place}].content has a part that is no text; expected parts such as "
+            '{"type": "text", "text": "Hello"}.'
+        )
     return text
 
 

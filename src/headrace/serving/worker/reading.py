@@ -147,7 +147,7 @@ def _text(body: bytes) -> str:
     try:
         return body.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise InvalidRequest("The request is no UTF-8 text.") from None
+        raise InvalidRequest("The request is no UTF-8 text, as JSON and CSV are.") from None
 
 
 def _parquet(body: bytes) -> Any:
