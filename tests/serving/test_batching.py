@@ -40,6 +40,22 @@ def test_callers_are_told_when_to_come_back() -> None:
     assert policy.seconds_until_room(200, 0) == policy.seconds_until_room(200, 1)
 
 
+def test_what_cannot_be_answered_in_time_is_known() -> None:
+    policy = BatchPolicy(4, timeout=16.0)
+    assert not policy.is_too_late(0.001)
+    for _ in range(50):
+        policy.observe(1, 4.0)
+    assert policy.is_too_late(3.9)
+    assert not policy.is_too_late(4.1)
+
+
+def test_a_slow_model_is_always_tried() -> None:
+    policy = BatchPolicy(4, timeout=16.0)
+    for _ in range(50):
+        policy.observe(1, 9.0)
+    assert not policy.is_too_late(8.0)
+
+
 def test_sizes_are_counted() -> None:
     policy = BatchPolicy(4, timeout=16.0)
     for size in (1, 3, 3):

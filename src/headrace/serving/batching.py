@@ -19,6 +19,8 @@ _SLOW: Final = 1 / 16
 _PATIENCE: Final = 0.75
 """The part of a batch's time that a worker waits at most."""
 _LONGEST_WAIT: Final = 0.005
+_TELLING: Final = 0.5
+"""The part of the time limit up to which an average tells whether an answer will come in time."""
 
 
 class BatchPolicy:
@@ -34,6 +36,7 @@ class BatchPolicy:
         """That a request takes of a worker, on average."""
         self._max_batch = max_batch
         self._slow = timeout * _SLOW
+        self._telling = timeout * _TELLING
         self._seconds = 0.0
         self._share = 0
         self._until = 0.0
@@ -56,6 +59,12 @@ class BatchPolicy:
     def wait(self, queued: int, now: float) -> float:
         """Seconds that a free worker should wait for more than the `queued` requests; 0: none."""
         return 0.0 if queued >= self._share else max(0.0, self._until - now)
+
+    def is_too_late(self, left: float) -> bool:
+        """Whether a request that has `left` seconds until its limit would most likely be answered
+        after it. Never where it has all of its time, so that there is always something to learn.
+        """
+        return left < self._seconds <= self._telling
 
     def seconds_until_room(self, queued: int, workers: int) -> int:
         """Whole seconds, at least 1, after which half of what is queued will be answered."""

@@ -133,6 +133,7 @@ class Predictions:
         if not self._queue:
             return
         now = time.monotonic()
+        self._give_up(now)
         for worker in self._workers.ready():
             if worker in self._batches:
                 continue
@@ -245,6 +246,17 @@ class Predictions:
                 break
         return batch
 
+    def _give_up(self, now: float) -> None:
+        """Answer those that have waited so long that their predictions would come too late. Under
+        overload, workers would else be at these alone, and nobody would get an answer.
+        """
+        queue = self._queue
+        while queue and self.policy.is_too_late(queue[0].deadline - now):
+            request = queue.popleft()
+            self._queued_bytes -= len(request.call.body)
+            if not request.done.done():
+                request.done.set_exception(self._late())
+
     def _sweep_queue(self, now: float) -> None:
         kept: deque[_Request] = deque()
         size = 0
@@ -280,7 +292,7 @@ class Predictions:
 
     def _late(self) -> DeadlineExceeded:
         return DeadlineExceeded(
-            f"{self._name} gave no answer within {self._settings.timeout:g} seconds, waiting "
+            f"{self._name} could give no answer within {self._settings.timeout:g} seconds, waiting "
             "included. The server's --timeout sets that."
         )
 
