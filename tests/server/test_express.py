@@ -102,6 +102,13 @@ def test_pipelined_requests_are_answered_in_order_across_lanes(live: Live) -> No
         assert b"/no/such/%d" % n in missing[2]
 
 
+def test_a_call_that_offers_http2_takes_the_lane_with_all_of_its_body(live: Live) -> None:
+    run_id = live.new_run()
+    offer = b"Connection: Upgrade\r\nUpgrade: h2c\r\n"
+    found = ask(live, tag(run_id), tag(run_id, "w", offer), tag(run_id), tag(RUN, "w", offer))
+    assert [status.split()[1] for status, _, _ in found] == [b"200"] * 3 + [b"404"]
+
+
 def test_a_client_that_hangs_up_is_forgotten_and_its_write_is_kept(live: Live) -> None:
     run = live.new_run()
     for _ in range(10):
