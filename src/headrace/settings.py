@@ -206,7 +206,7 @@ ALLOWED_HOSTS = Variable(
 )
 ALLOWED_ORIGINS = Variable(
     ("HEADRACE_ALLOWED_ORIGINS", "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"),
-    "origins of pages that may send changes, separated by commas",
+    "origins of pages that may send requests and read answers, separated by commas",
 )
 MAX_CONNECTIONS = Variable(
     ("HEADRACE_MAX_CONNECTIONS",),

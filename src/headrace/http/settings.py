@@ -23,7 +23,9 @@ class ListenSettings:
     allowed_hosts: tuple[str, ...] = ()
     """Host headers accepted besides local and private addresses; `*` stands for any text."""
     allowed_origins: tuple[str, ...] = ()
-    """Origins of pages that may send changes, besides the server's own and local ones."""
+    """Origins of pages that may send requests and read answers, besides local ones and the server's
+    own.
+    """
     insecure: bool = False
     """Serve beyond this machine though there is nobody to tell apart."""
     max_body_bytes: int = limits.MAX_BODY_BYTES
