@@ -50,6 +50,8 @@ def predict(  # noqa: PLR0913, PLR0917 - MLflow's signature
     InvalidRequest; NotTrusted for a model that may run code, here or when it is installed, and is
     signed by nobody who is trusted; others as of `serving.once.predict_once`.
     """
+    output = None if output_path is None else Path(output_path)
+    check_output(output)
     body = _request(input_data, input_path, content_type)
     if env_manager not in ENV_MANAGERS:
         raise InvalidRequest(
@@ -67,10 +69,16 @@ def predict(  # noqa: PLR0913, PLR0917 - MLflow's signature
         python = prepare(folder, override=pip_requirements_override or (), trust=trust).python
     call = Call("invocations", body, CONTENT_TYPES[content_type])
     answer = predict_once(folder, call, python, trust=trust, variables=extra_envs)
-    if output_path is None:
+    if output is None:
         sys.stdout.write(f"{answer.decode()}\n")
     else:
-        write_answer(Path(output_path), answer)
+        write_answer(output, answer)
+
+
+def check_output(path: Path | None) -> None:
+    """InvalidRequest where an answer could not be written, before somebody waits for it."""
+    if path is not None and not path.parent.is_dir():
+        raise InvalidRequest(f"'{path}' cannot be written: there is no folder '{path.parent}'.")
 
 
 def write_answer(path: Path, answer: bytes) -> None:

@@ -142,6 +142,13 @@ def test_it_predicts_in_an_environment_of_its_own(
         headrace.models.predict(tmp_path / "saved", pd.DataFrame({"other": [1.5]}))
 
 
+def test_a_missing_folder_is_said_before_anything_is_done(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match="there is no folder"):
+        headrace.models.predict(
+            tmp_path / "no model", [1], output_path=tmp_path / "missing" / "answer.json"
+        )
+
+
 def test_no_half_of_an_answer_is_left(tmp_path: Path) -> None:
     whole = tmp_path / "answer.json"
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -163,7 +163,7 @@ def predict(  # noqa: PLR0913, PLR0917 - MLflow's signature
     it is not there yet. What the model prints goes to stderr.
     """
     from headrace.client.model_loading import local_model
-    from headrace.predicting import CONTENT_TYPES, write_answer
+    from headrace.predicting import CONTENT_TYPES, check_output, write_answer
     from headrace.serving.calls import ModelFailed
     from headrace.serving.once import predict_once, read_input
     from headrace.serving.worker.calls import Call
@@ -174,6 +174,7 @@ def predict(  # noqa: PLR0913, PLR0917 - MLflow's signature
         raise click.UsageError(
             "--pip-requirements-override needs an environment to put them in; use --env-manager uv."
         )
+    check_output(output_path)
     if content_type is None:
         content_type = "csv" if input_path and input_path.suffix.lower() == ".csv" else "json"
     folder = local_model(model_uri)

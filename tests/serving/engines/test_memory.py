@@ -66,6 +66,19 @@ def test_small_rows_are_kept() -> None:
     assert layout(token_bytes=4096).gives_back(257)
 
 
+def test_a_process_counts_on_no_more_than_it_was_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = memory.free_memory()
+    assert before is not None
+    monkeypatch.setattr(memory._process, "most", None)  # it is put back as it was
+    held = psutil.Process().memory_info().rss
+    memory.count_on(held + (before - held) // 2)
+    found = memory.free_memory()
+    assert found is not None
+    assert 0 < found < before
+    memory.count_on(held // 2)
+    assert memory.free_memory() == 0
+
+
 def test_where_nobody_knows_there_is_room() -> None:
     assert layout().room(None, 16, 4096, "phi") == memory.Room()
     assert memory.Room().tokens == math.inf

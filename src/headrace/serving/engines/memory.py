@@ -96,12 +96,35 @@ def fitting(slots: int, bytes_each: int, free: int | None, model_name: str) -> i
     return found
 
 
-def free_memory() -> int | None:
-    """Bytes that this process can still get, by the machine and by its container (cgroup v2);
-    None where the system does not say.
+class _Process:
+    most: int | None = None
+
+
+_process: Final = _Process()
+
+
+def count_on(most: int) -> None:
+    """From now on `free_memory` counts on no more than `most` bytes for this whole process, those
+    that it holds already included.
     """
-    limits = [found for found in (_of_machine(), _of_container()) if found is not None]
-    return min(limits, default=None)
+    _process.most = most
+
+
+def held_memory() -> int | None:
+    """Bytes of memory that this process holds; None where the system does not say."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * mmap.PAGESIZE
+    except OSError:
+        return None
+
+
+def free_memory() -> int | None:
+    """Bytes that this process can still get, by the machine, by its container (cgroup v2) and by
+    what it was told; None where nobody says.
+    """
+    limits = (_of_machine(), _of_container(), _of_process())
+    return min((found for found in limits if found is not None), default=None)
 
 
 def _of_machine() -> int | None:
@@ -111,6 +134,11 @@ def _of_machine() -> int | None:
             if name == "MemAvailable":
                 return int(rest.split()[0]) * 1024
     return None
+
+
+def _of_process() -> int | None:
+    held = None if _process.most is None else held_memory()
+    return None if _process.most is None or held is None else max(_process.most - held, 0)
 
 
 def _of_container() -> int | None:

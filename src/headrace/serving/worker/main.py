@@ -17,6 +17,7 @@ from typing import Any, Final
 from headrace.errors import HeadraceError
 from headrace.models.handover import load_handed
 from headrace.models.pyfunc import PyFuncModel
+from headrace.serving.engines.memory import count_on, held_memory
 from headrace.serving.engines.raised import cut, message_of, trace_of
 from headrace.serving.worker import process
 from headrace.serving.worker.answers import Answered, Failed, told_answer
@@ -104,6 +105,9 @@ class Worker:
 
     def _load(self, head: dict[str, Any]) -> None:
         began = time.monotonic()
+        limit = head.get("memory_limit")
+        if limit:
+            count_on(limit)
         try:
             model: PyFuncModel = load_handed(head["handed"], head.get("config"))
             self._scorer = Scorer(model)
@@ -117,8 +121,7 @@ class Worker:
         # What the model and its libraries made lives as long as the worker: nothing to look for.
         gc.collect()
         gc.freeze()
-        limit = head.get("memory_limit")
-        memory = process.memory() if limit else None
+        memory = held_memory() if limit else None
         if limit and memory:
             if memory > limit:
                 text = f"it holds {memory:,} bytes once it is loaded; the limit is {limit:,}"
@@ -154,7 +157,7 @@ class Worker:
             else:
                 size += _WIDEST * (len(answer.message) + len(answer.trace or ""))
         if self._memory_limit:
-            head["memory"] = process.memory()
+            head["memory"] = held_memory()
             head["is_spent"] = any(map(_is_out_of_memory, answers))
         self._say({**head, "answers": told}, bodies)
 
@@ -167,7 +170,7 @@ class Worker:
         if events or now - self._spoke_at > _SIGN_OF_LIFE:
             head: dict[str, Any] = {"op": "events", "events": events}
             if self._memory_limit:
-                head.update(memory=process.memory(), is_spent=False)
+                head.update(memory=held_memory(), is_spent=False)
             self._say(head)
             self._spoke_at = now
 

@@ -45,15 +45,6 @@ def belong_to_parent(connection: socket.socket) -> None:
         score.write_text(str(min(int(score.read_text()) + _MORE_DISPENSABLE, _MOST_DISPENSABLE)))
 
 
-def memory() -> int | None:
-    """Bytes of memory that this process holds; None where the system does not say."""
-    try:
-        with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return None
-
-
 def refuse_memory_beyond(room: int) -> None:
     """Let this process get `room` more bytes of memory at most: beyond that the model's code sees
     a MemoryError, where the system would end a process.
