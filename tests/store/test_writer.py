@@ -297,8 +297,9 @@ database.close()
 
 @pytest.mark.parametrize("child", ["closes", "reads", "writes", "ends"])
 def test_a_forked_child_leaves_its_parents_connections_alone(postgres_uri: str, child: str) -> None:
+    fork = (sys.executable, "-W", "ignore::DeprecationWarning", "-c", _FORK_OF_A_READER)
     ended = subprocess.run(
-        [sys.executable, "-c", _FORK_OF_A_READER, postgres_uri, child],
+        [*fork, postgres_uri, child],
         capture_output=True,
         check=False,
         text=True,
