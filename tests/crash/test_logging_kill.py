@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 import headrace
+from headrace.journal import folder as layout
+from headrace.journal import segment
 from tests.crash.logging_world import Program, World, eventually
 from tests.fixtures.servers import RunningServer, ServerLauncher
 
@@ -171,6 +173,35 @@ def test_a_sender_killed_again_and_again(world: World, start_server: ServerLaunc
         assert len(run.data.params) == 10
         assert len(client.list_artifacts(run.info.run_id)) == 10
     assert world.logs(uri) == []
+
+
+def test_a_sender_that_was_killed_while_it_cleared_up(
+    world: World, shared_server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it left of a log that was dealt with does not stop the next one."""
+    uri = shared_server.url
+    program = world.start(
+        uri,
+        """
+with headrace.start_run() as run:
+    headrace.log_metric("m", 1.0)
+said(run.info.run_id)
+""",
+        environment={"HEADRACE_OFFLINE": "true"},
+    )
+    program.succeed()
+    with monkeypatch.context() as killed:
+        killed.setattr(layout, "remove", _remove_segments)
+        world.drain(uri)
+    assert len(world.logs(uri)) == 1
+    world.drain(uri)
+    assert world.logs(uri) == []
+    assert headrace.Client(uri).get_run(program.said[0]).data.metrics == {"m": 1.0}
+
+
+def _remove_segments(log: Path) -> None:
+    for path in layout.segment_files(log, segment.SUFFIX):
+        path.unlink()
 
 
 def test_the_folder_vanishes(world: World, start_server: ServerLauncher) -> None:

@@ -193,6 +193,25 @@ def test_the_tail_is_known_before_anything_is_read(tmp_path: Path) -> None:
     log.close()
 
 
+def test_a_log_that_is_half_removed_is_removed_whole(tmp_path: Path) -> None:
+    """As by somebody who was killed at it: its segments are gone, its progress is there."""
+    log = filled(tmp_path, [b"a", b"b"])
+    folder = log.open()
+    reader = opened(folder)
+    read_all(reader)
+    reader.acknowledge(reader.position)
+    reader.close()
+    log.close()
+    for path in segments(folder):
+        path.unlink()
+    reader = opened(folder)
+    assert read_all(reader) == []
+    assert reader.tail() == reader.acknowledged > 0
+    reader.save_to_disk()
+    reader.remove()
+    assert not folder.exists()
+
+
 def test_saving_to_disk_covers_what_nobody_has_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -117,8 +117,9 @@ class JournalReader:
         if end <= self._saved:
             return
         paths = list(layout.segment_files(self.folder, segment.SUFFIX))
-        following = [_start(path) for path in paths[1:]]
-        for path, stop in zip(paths, [*following, end], strict=True):
+        # There is none where somebody was killed while removing a log that was dealt with.
+        stops = [*map(_start, paths[1:]), end][: len(paths)]
+        for path, stop in zip(paths, stops, strict=True):
             if stop > self._saved:
                 segment.save_to_disk(path)
         for folder in (self.folder, self.folder.parent):
