@@ -149,12 +149,10 @@ class ContinuousLoop(GenerationEngine):
 
     def _stay_within_memory(self) -> None:
         """Have those that joined last step back, until there is memory for a step of the others."""
-        under_way = [*self._active, *self._joining]
-        while len(under_way) > 1 and not self._decoder.room.holds(
-            each.length for each in under_way
+        while len(self._active) + len(self._joining) > 1 and not self._decoder.room.holds(
+            each.length for each in (*self._active, *self._joining)
         ):
-            choice = under_way.pop()
-            (self._joining if self._joining else self._active).pop()
+            choice = (self._joining or self._active).pop()
             self._leave(choice)
             choice.step_back()
             self._waiting.put_back(choice)

@@ -137,8 +137,10 @@ def _of_machine() -> int | None:
 
 
 def _of_process() -> int | None:
-    held = None if _process.most is None else held_memory()
-    return None if _process.most is None or held is None else max(_process.most - held, 0)
+    held = held_memory()
+    if _process.most is None or held is None:
+        return None
+    return max(_process.most - held, 0)
 
 
 def _of_container() -> int | None:
