@@ -46,6 +46,15 @@ Database.close = lambda self: threading.Event().wait(600)
     + SCRIPT
 )
 
+LISTING = (
+    SCRIPT
+    + """
+    print(json.dumps(sorted(sys.modules)), flush=True)
+"""
+)
+
+MODULES = 650
+
 Start = Callable[..., RunningServer]
 
 
@@ -177,15 +186,18 @@ def test_a_database_that_does_not_close_does_not_keep_the_server(start: Start) -
     assert "could not be closed in time" in server.log
 
 
-def test_first_answer_and_idle_memory_stay_in_their_limits(start: Start) -> None:
-    warm = start()  # the second start finds byte code and the database ready
-    warm.stop()
-    server = start()
+def test_the_first_answer_loads_little_and_idle_memory_stays_small(start: Start) -> None:
+    """The seconds up to it are in the benchmark: a busy machine must not fail a test."""
+    server = start(script=LISTING)
     process = psutil.Process(server.process.pid)
     everything = [process, *process.children(recursive=True)]
-    used = sum(one.cpu_times().user + one.cpu_times().system for one in everything)
-    assert used < 1.0  # seconds of CPU up to the first answer: the clock depends on the machine
-    assert sum(one.memory_info().rss for one in everything) < 80 * 1024 * 1024
+    assert len(everything) == 1
+    assert process.memory_info().rss < 80 * 1024 * 1024
+    assert server.stop() == 0
+    modules = json.loads(server.log.splitlines()[-1])
+    assert "headrace.server.app" in modules
+    assert len(modules) <= MODULES
+    assert not {"numpy", "pandas", "sklearn", "matplotlib", "rich", "psycopg"} & set(modules)
 
 
 def test_a_taken_port_is_named(start: Start, tmp_path: Path) -> None:
