@@ -41,7 +41,9 @@ class Bodies:
                 f"The body has {shown(announced.decode('latin-1'))} bytes; at most {limit} are "
                 "allowed. Split it into several calls."
             )
-        message = await _next_message(receive, 0, settings.body_timeout)
+        message = message_there(receive)
+        if message is None:
+            message = await _next_message(receive, 0, settings.body_timeout)
         if message["type"] == "http.request" and not message.get("more_body"):
             # Nearly always: a small body came with its headers, and is not copied again.
             whole: bytes = message.get("body", b"")
@@ -83,6 +85,18 @@ class Bodies:
             if not message.get("more_body"):
                 return
             message = await _next_message(receive, length, self._settings.body_timeout)
+
+
+def message_there(receive: Receive) -> MutableMapping[str, Any] | None:
+    """The next message if it is there already: to wait for it takes a timer, which costs more."""
+    waiting = receive().__await__()
+    try:
+        next(waiting)
+    except StopIteration as done:
+        message: MutableMapping[str, Any] = done.value
+        return message
+    waiting.close()
+    return None
 
 
 async def _next_message(receive: Receive, length: int, seconds: float) -> MutableMapping[str, Any]:

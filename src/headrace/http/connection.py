@@ -16,6 +16,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from headrace.http.door import Door, refusal, room_for
+from headrace.http.joining import JoinedHead
 from headrace.http.settings import ListenSettings
 from headrace.http.waiting import PIECE, HeldFlow, Waiting
 
@@ -192,6 +193,7 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._running = cycle
+        cycle.transport = JoinedHead(self.transport, self.loop)
         super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:

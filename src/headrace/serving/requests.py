@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from headrace.errors import HeadraceError
 from headrace.http.answers import Told
-from headrace.http.bodies import Bodies
+from headrace.http.bodies import Bodies, message_there
 from headrace.serving.worker.calls import JSON
 
 Scope = MutableMapping[str, Any]
@@ -56,13 +56,8 @@ class Request:
 
     def is_gone(self) -> bool:
         """Whether the caller has hung up by now; to be asked after the body was read."""
-        waiting = self._receive().__await__()
-        try:
-            next(waiting)
-        except StopIteration as done:  # it answers at once, and there is nothing else to be told
-            return bool(done.value["type"] == "http.disconnect")
-        waiting.close()
-        return False
+        message = message_there(self._receive)
+        return message is not None and message["type"] == "http.disconnect"
 
     async def hung_up(self) -> None:
         """Return when the caller is gone; to be awaited after the body was read."""
