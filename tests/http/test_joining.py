@@ -1,27 +1,43 @@
-"""What a client reads at once of an answer that is sent as head and body."""
+"""When an answer that is made as head and body is sent."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Iterable
 from typing import Any
 
+from headrace.http.joining import JoinedHead
 from tests.http.live_app import live_app
 
 ASKED = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"
 START = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]}
 
 
-async def answer(_scope: Any, _receive: Any, send: Any) -> None:
-    await send(START)
-    await send({"type": "http.response.body", "body": b"hello"})
+class Written(asyncio.Transport):
+    """The calls that a system call is made for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[bytes] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.calls.append(bytes(data))
+
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
+        self.calls.append(b"".join(list_of_data))
 
 
-def test_a_small_answer_comes_in_one_piece() -> None:
-    with live_app(answer) as live, live.connect() as connection:
-        for _ in range(3):
-            connection.sendall(ASKED)
-            assert connection.recv(1 << 16).endswith(b"\r\n\r\nhello")
+def test_head_and_body_are_one_write_and_the_rest_is_as_it_comes() -> None:
+    async def sent() -> list[bytes]:
+        written = Written()
+        joined = JoinedHead(written, asyncio.get_running_loop())
+        for piece in (b"head ", b"body ", b"more ", b"end"):
+            joined.write(piece)
+        await asyncio.sleep(0)
+        return written.calls
+
+    assert asyncio.run(sent()) == [b"head body ", b"more ", b"end"]
 
 
 def test_a_body_that_is_late_does_not_hold_its_head_back() -> None:
