@@ -51,16 +51,32 @@ def test_local_and_private_hosts_are_ours(host: bytes) -> None:
         b"127.0.0.1.evil.example",
         b"8.8.8.8",
         b"172.32.0.1",
+    ],
+)
+def test_other_hosts_are_not(host: bytes) -> None:
+    assert not accepts_host(host)
+
+
+@pytest.mark.parametrize("allowed", [(), ("*",)])
+@pytest.mark.parametrize(
+    "host",
+    [
         b"localhost:5000@evil.example",
         b"local host",
         b"localhost:port",
         b"[::1",
         b"\xff\xfe",
         b"192.168.0.9, evil.example",
+        b"a\\b",
+        b"a/b",
+        b'"a"',
     ],
 )
-def test_other_hosts_are_not(host: bytes) -> None:
-    assert not accepts_host(host)
+def test_what_is_no_host_is_a_mistake_whatever_is_allowed(
+    host: bytes, allowed: tuple[str, ...]
+) -> None:
+    with pytest.raises(InvalidRequest, match="expected a name or an address"):
+        guard(allowed_hosts=allowed).check_host(host)
 
 
 def test_a_missing_host_is_named() -> None:

@@ -12,16 +12,27 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from httptools import (
+    HttpParserCallbackError,
+    HttpParserError,
+    HttpParserUpgrade,
+    HttpRequestParser,
+)
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from headrace.http.door import Door, refusal, room_for
+from headrace.errors import InvalidRequest
+from headrace.http.door import Door, Waits, refusal, room_for
+from headrace.http.guard import check_header, check_target
 from headrace.http.joining import JoinedHead
 from headrace.http.settings import ListenSettings
 from headrace.http.waiting import PIECE, HeldFlow, Waiting
 
 _UNREAD: Final = 1 << 16
 """Bytes of an answer that wait to be sent, beyond which somebody looks after them."""
+_CHECKED: Final = frozenset({b"host", b"transfer-encoding", b"expect"})
+"""Headers that say who is asked, or how; the parser has seen to Content-Length."""
+_SLASH: Final = ord("/")
+_INVALID: Final = "Invalid HTTP request received."
 
 
 def connection_class(
@@ -58,7 +69,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn: all of ours are Transports
         """Start the clock: a connection that never asks anything is closed like an idle one."""
-        if len(self.connections) >= self.door.room:
+        if not self.door.admits(self.connections):
             self.door.turn_away(transport)
             return
         super().connection_made(transport)
@@ -118,8 +129,11 @@ class Connection(HttpToolsProtocol):
     def _feed(self, data: bytes | memoryview) -> None:
         try:
             self.parser.feed_data(data)
+        except HttpParserCallbackError as error:
+            ours = error.__context__
+            self.send_400_response(ours.message if isinstance(ours, InvalidRequest) else _INVALID)
         except HttpParserError:
-            self.send_400_response("Invalid HTTP request received.")
+            self.send_400_response(_INVALID)
         except HttpParserUpgrade as upgrade:
             self._begin_without_upgrade(bytes(data[upgrade.args[0] :]))
 
@@ -129,9 +143,9 @@ class Connection(HttpToolsProtocol):
         """
         method = self.parser.get_method()
         if method == b"CONNECT":
-            self.send_400_response("Invalid HTTP request received.")
+            self.send_400_response(_INVALID)
             return
-        head = [method, b" ", self.url, b" HTTP/1.1\r\n"]
+        head = [method, b" ", self.url, b" HTTP/", self.parser.get_http_version().encode(), b"\r\n"]
         for name, value in self.headers:
             if name != b"upgrade":
                 head += [name, b": ", value, b"\r\n"]
@@ -143,8 +157,19 @@ class Connection(HttpToolsProtocol):
         """A request begins. All of its head must come in the time that nothing may come in."""
         self._unset_keepalive_if_required()
         self._reading_head = True
-        self._head_bytes = 0
+        self._head_bytes = 1  # the one that it begins with, whatever it came with
         super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One of its headers. Those behind a body change nothing: what they name is decided."""
+        if not self._reading_head:
+            return
+        name = name.lower()
+        if name in _CHECKED and (self.headers or name != b"host"):  # nearly always it comes first
+            check_header(name, value, self.headers)
+            if name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Its headers are there."""
@@ -166,6 +191,8 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
 
     def _head_is_there(self) -> None:
+        if self.url[0] != _SLASH:
+            check_target(self.url, self.headers)
         self._reading_head = False
         self._body_bytes = 0
         self._head_bytes = 0  # from here on: of the trailers, which a body in chunks may have
@@ -251,6 +278,26 @@ class Connection(HttpToolsProtocol):
                 self.transport.abort()
             else:
                 self._wait_for_reader()
+
+    def waits(self) -> tuple[Waits, float] | None:
+        """What it waits for, and since when on the loop's clock; None while there is anything to
+        answer, to send or to read. See `Door`.
+        """
+        timer = self.timeout_keep_alive_task
+        cycle: Any = self.cycle
+        if (
+            timer is None
+            or not self._reading_head
+            or not getattr(cycle, "response_complete", True)
+            or self.flow.is_held
+            or self.transport.is_closing()
+            or self.transport.get_write_buffer_size()
+        ):
+            return None
+        since = timer.when() - self.timeout_keep_alive
+        if self._head_bytes:
+            return Waits.REST_OF_HEAD, since
+        return Waits.FIRST_REQUEST if cycle is None else Waits.NEXT_REQUEST, since
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, and hang up."""

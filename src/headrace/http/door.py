@@ -1,17 +1,21 @@
-"""How many connections a server has room for, and what those beyond it are told.
+"""How many connections a server has room for, which give way, and what those beyond it are told.
 
 Each takes a descriptor, of which a process has so many. At the system's limit nothing can be
-accepted and no file be opened any more, so a server ends up there never: it answers 503 before.
+accepted and no file be opened any more, so a server ends up there never. With as many open as it
+has room for, the next takes the place of one that only waits for its client; where there is none,
+it is answered 503.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import select
 import sys
 import time
 from contextlib import suppress
-from typing import Final
+from enum import IntEnum
+from typing import Any, Final, Protocol
 
 from headrace.errors import InvalidRequest
 from headrace.http.answers import ErrorBody
@@ -29,6 +33,38 @@ _OTHERS: Final = 64
 """Open files that a process needs for all else."""
 _LINGER: Final = 1.0
 _SAID_EVERY: Final = 60.0
+
+
+class Waits(IntEnum):
+    """What a connection waits for, whose client is owed nothing. The first give way first."""
+
+    FIRST_REQUEST = 0
+    """Not a byte has come."""
+    NEXT_REQUEST = 1
+    """All that was asked is answered."""
+    REST_OF_HEAD = 2
+    """A request has begun, and nothing of it is known to anybody."""
+
+
+_PATIENCE: Final = (1.0, 1.0, 10.0)
+"""Seconds for which a connection keeps its place, for each of `Waits`. A client that asked a moment
+ago is likely to ask again, and what it sends just when its connection is closed is lost to it: it
+can repeat a GET by itself, but not every POST. Of those who were silent for a second, hardly one
+speaks in the very millisecond in which it is closed. A head comes in one go, unless somebody means
+to hold a place."""
+_LOOK_EVERY: Final = min(_PATIENCE)
+"""Seconds between two looks at all connections: who did not wait at the last look has waited for
+less."""
+
+
+class Guest(Protocol):
+    """What the door asks of a connection."""
+
+    transport: asyncio.Transport
+
+    def waits(self) -> tuple[Waits, float] | None:
+        """What it waits for, and since when on the loop's clock; None if anything is to be done."""
+        ...
 
 
 def raise_file_limit() -> None:
@@ -79,7 +115,7 @@ def refusal(status: bytes, code: str, message: str, more: bytes = b"") -> bytes:
 
 
 class Door:
-    """Turns away connections that there is no room for. Belongs to one event loop."""
+    """Decides who may stay where there is no room for all. Belongs to one event loop."""
 
     def __init__(self, room: int) -> None:
         self.room = room
@@ -91,20 +127,74 @@ class Door:
             b"retry-after: 1\r\n",
         )
         self._lingering: set[TurnedAway] = set()
+        self._waiting: list[list[tuple[float, Guest]]] | None = None
         self._said_at = -_SAID_EVERY
+
+    def admits(self, guests: set[Any]) -> bool:
+        """Whether there is room for one more than these guests, of whom one may leave for it."""
+        return len(guests) < self.room or self._make_room(guests)
+
+    def _make_room(self, guests: set[Any]) -> bool:
+        """Close who has waited longest, if it was long enough, and take it from `guests`.
+
+        Costs requests nothing, and looks at all guests once a second at most, however many come.
+        """
+        loop = asyncio.get_running_loop()
+        if self._waiting is None:
+            self._waiting = _longest_last(guests)
+            loop.call_later(_LOOK_EVERY, self._forget)
+        for what, waiting in zip(Waits, self._waiting, strict=True):
+            latest = loop.time() - _PATIENCE[what]
+            while waiting and waiting[-1][0] <= latest:
+                since, guest = waiting.pop()
+                if guest.waits() == (what, since) and not _has_unread(guest.transport):
+                    self._say("idle ones are closed for new ones")
+                    guests.discard(guest)
+                    guest.transport.close()
+                    return True
+        return False
+
+    def _forget(self) -> None:
+        self._waiting = None
 
     def turn_away(self, transport: asyncio.Transport) -> None:
         """Say that there is no room, and close."""
+        self._say("none of them is idle, and others are answered 503")
+        transport.write(self._answer)
+        transport.set_protocol(TurnedAway(transport, self._lingering))
+
+    def _say(self, what: str) -> None:
         now = time.monotonic()
         if now - self._said_at >= _SAID_EVERY:
             self._said_at = now
             log.warning(
-                "%d connections are open, the most that this server takes; others are answered "
-                "503. --max-connections changes that.",
+                "%d connections are open, the most that this server takes; %s. --max-connections "
+                "changes that.",
                 self.room,
+                what,
             )
-        transport.write(self._answer)
-        transport.set_protocol(TurnedAway(transport, self._lingering))
+
+
+def _longest_last(guests: set[Any]) -> list[list[tuple[float, Guest]]]:
+    """Those that wait, for each of `Waits`, with the time since when."""
+    found: list[list[tuple[float, Guest]]] = [[] for _ in Waits]
+    for guest in guests:
+        if (waits := guest.waits()) is not None:
+            found[waits[0]].append((waits[1], guest))
+    for each in found:
+        each.sort(key=_since, reverse=True)
+    return found
+
+
+def _since(entry: tuple[float, Guest]) -> float:
+    return entry[0]
+
+
+def _has_unread(transport: asyncio.Transport) -> bool:
+    """Whether something came that the loop has not read yet."""
+    poll = select.poll()
+    poll.register(transport.get_extra_info("socket"), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class TurnedAway(asyncio.Protocol):

@@ -31,7 +31,9 @@ OPEN_PATHS: Final = frozenset({"/health", "/version"})
 _CHANGES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0"})  # noqa: S104 - a Host
 _MAX_KNOWN: Final = 1024
-_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:/@\s]+)(?::(\d{1,5}))?")
+_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.~!$&'()*+,;=%-]+)(?::(\d{1,5})?)?", re.ASCII)
+"""A name or an address, and a port (RFC 3986, section 3.2.2)."""
+_ADDRESS: Final = re.compile(rb"https?://([^/?#]*)", re.IGNORECASE)
 
 
 class HostGuard:
@@ -59,6 +61,11 @@ class HostGuard:
         if not host:
             raise InvalidRequest("The header 'Host' is missing.")
         text = host.decode("latin-1").lower()
+        if not _HOST.fullmatch(text):
+            raise InvalidRequest(
+                f"The header 'Host' is {text[:100]!r}; expected a name or an address, and perhaps "
+                "a port, like runs.example.org:5000."
+            )
         if not self._is_good_host(text):
             raise PermissionDenied(
                 f"This server does not answer as {text[:100]!r}. If that is its name, start it "
@@ -100,6 +107,34 @@ class HostGuard:
         return any(p.fullmatch(text) or p.fullmatch(name) for p in self._hosts)
 
 
+def check_header(name: bytes, value: bytes, before: Headers) -> None:
+    """Raise InvalidRequest for a header that makes it doubtful what a request is, or for whom: a
+    proxy in front of us may have taken it for another. `before` are those that came before it.
+    """
+    if name == b"host" and any(known == name for known, _ in before):
+        raise InvalidRequest("The header 'Host' came twice; expected one (RFC 9112, section 3.2).")
+    if name == b"transfer-encoding" and value.strip().lower() != b"chunked":
+        raise InvalidRequest(
+            f"The header 'Transfer-Encoding' is {_shown(value)}; this server takes 'chunked' "
+            "alone. Say how the content is compressed, if it is, with 'Content-Encoding'."
+        )
+
+
+def check_target(target: bytes, headers: Headers) -> None:
+    """Raise InvalidRequest for a request that names a whole address which is not that of its Host:
+    of the two, we would believe one and a proxy the other (RFC 9112, section 3.2.2).
+    """
+    if target == b"*":
+        return
+    host = next((value for name, value in headers if name == b"host"), b"")
+    found = _ADDRESS.match(target)
+    if found is None or found[1].lower() != host.lower():
+        raise InvalidRequest(
+            f"The request is for {_shown(target)}, but the header 'Host' is {_shown(host)}; "
+            "expected the path alone, or the address of that host."
+        )
+
+
 def cross_origin_headers(origin: bytes, *more: tuple[bytes, bytes]) -> Headers:
     """What lets the page of an accepted origin read the answer; `more` says how much of it."""
     return [(b"access-control-allow-origin", origin), *more, (b"vary", b"Origin")]
@@ -123,6 +158,10 @@ def preflight_answer(allowed: Headers, asked: Mapping[bytes, bytes]) -> tuple[Me
     if asked_headers := asked.get(b"access-control-request-headers"):
         headers.append((b"access-control-allow-headers", asked_headers))
     return {"type": "http.response.start", "status": 200, "headers": headers}, body_of(b"")
+
+
+def _shown(value: bytes) -> str:
+    return repr(value[:100].decode("latin-1"))
 
 
 def _is_private(name: str) -> bool:
