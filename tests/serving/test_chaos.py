@@ -67,6 +67,23 @@ def test_what_a_model_raises_fills_neither_answers_nor_the_log(server: ServingPr
     assert server.workers() == before[0]
 
 
+def test_what_a_model_raises_each_time_is_in_the_log_once(
+    serving_process: ServingLauncher, unruly: Path
+) -> None:
+    server = serving_process(unruly)
+    for _ in range(20):
+        assert server.ask(asked("raise")).status == 400
+    assert server.ask(asked("stop")).status == 400
+    server.wait_for("Stop: at once")
+    assert server.log.count("ValueError: the secret of row 7") == 1
+    debugging = serving_process(unruly, debug=True)
+    for _ in range(3):
+        assert debugging.ask(asked("raise")).status == 400
+    assert debugging.ask(asked("stop")).status == 400
+    debugging.wait_for("Stop: at once")
+    assert debugging.log.count("ValueError: the secret of row 7") == 3
+
+
 def test_what_a_model_prints_is_in_the_log_and_in_no_answer(server: ServingProcess) -> None:
     assert said(server, ("print", 3)) == "None"
     server.wait_for("printed 3.0")

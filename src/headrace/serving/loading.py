@@ -61,7 +61,12 @@ class VersionLoader:
         example = await asyncio.to_thread(_example, handed)
         python = await asyncio.to_thread(self._python, folder)
         chosen = self.settings
-        engine = {"name": chosen.engine, "slots": chosen.slots, "threads": chosen.threads_each}
+        engine = {
+            "name": chosen.engine,
+            "slots": chosen.slots,
+            "threads": chosen.threads_each,
+            "debug": chosen.debug,
+        }
         config = dict(self.config) if self.config else None
         spec = WorkerSpec(
             python, handed, config, engine, reserve=self.reserve, niceness=self.niceness

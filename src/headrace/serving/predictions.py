@@ -17,6 +17,7 @@ from typing import Final, Protocol
 from headrace.errors import HeadraceError, TooManyRequests, Unavailable
 from headrace.serving.batching import BatchPolicy
 from headrace.serving.calls import DeadlineExceeded, ModelFailed
+from headrace.serving.engines.raised import RaisedLog
 from headrace.serving.settings import ServingSettings
 from headrace.serving.worker.answers import Answered, Failed
 from headrace.serving.worker.calls import Call
@@ -89,6 +90,7 @@ class Predictions:
         self._queue: deque[_Request] = deque()
         self._queued_bytes = 0
         self._batches: dict[WorkerProcess, _Batch] = {}
+        self._raised = RaisedLog(log, is_each_in_full=settings.debug)
         self._is_giving = False
         self._alarm: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
@@ -298,7 +300,7 @@ class Predictions:
 
     def _error(self, answer: Failed) -> ModelFailed:
         if answer.trace:
-            log.warning("%s could not predict:\n%s", self._name, answer.trace.rstrip())
+            self._raised.tell(f"{self._name} could not predict", answer.origin, answer.trace)
         error = ModelFailed(answer.message, answer.trace)
         error.error_code, error.http_status = answer.code, answer.status
         return error

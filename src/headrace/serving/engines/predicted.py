@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
@@ -19,12 +18,12 @@ from headrace.serving.engines.base import (
     Refused,
     Started,
 )
-from headrace.serving.engines.raised import cut, message_of, trace_of
+from headrace.serving.engines.raised import cut, message_of, origin_of, trace_of
+from headrace.serving.engines.refusals import raised_log
 
 if TYPE_CHECKING:
     from headrace.models.pyfunc import PyFuncModel
 
-_log: Final = logging.getLogger("headrace.serving")
 _SAID: Final = ("max_tokens", "temperature", "top_p", "top_k")
 _LONGEST_PIECE: Final = 1 << 18
 _PENALTIES: Final = ("frequency_penalty", "presence_penalty")
@@ -72,7 +71,7 @@ class PredictedEngine(GenerationEngine):
         except HeadraceError as error:
             event = Refused(key, cut(error.message), error.error_code)
         except Exception as error:  # noqa: BLE001 - the model's own code may raise anything
-            _log.error("The model raised at a request for text:\n%s", trace_of(error))
+            _tell("The model raised at a request for text", error)
             said = f"The model could not predict: {message_of(error)}"
             event = Refused(key, said, "BAD_REQUEST")
         if event is None or isinstance(event, Refused):
@@ -194,7 +193,11 @@ def _close(events: Generator[Event, None, None]) -> None:
     try:
         events.close()
     except Exception as error:  # noqa: BLE001 - the model's own code; nobody waits for the answer
-        _log.error("The model raised when its answer was given up:\n%s", trace_of(error))
+        _tell("The model raised when its answer was given up", error)
+
+
+def _tell(what: str, error: Exception) -> None:
+    raised_log.tell(what, origin_of(error), trace_of(error))
 
 
 def _plain(answer: Any) -> Any:

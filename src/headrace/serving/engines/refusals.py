@@ -7,9 +7,10 @@ from typing import Final
 
 from headrace.errors import HeadraceError
 from headrace.serving.engines.base import Refused
-from headrace.serving.engines.raised import cut, message_of, trace_of
+from headrace.serving.engines.raised import RaisedLog, cut, message_of, origin_of, trace_of
 
-_log: Final = logging.getLogger("headrace.serving")
+raised_log: Final = RaisedLog(logging.getLogger("headrace.serving"))
+"""Of this process."""
 _LONGEST: Final = 500
 
 
@@ -19,6 +20,6 @@ def refusal(key: int, error: Exception) -> Refused:
     """
     if isinstance(error, HeadraceError):
         return Refused(key, cut(error.message), error.error_code)
-    _log.error("The model raised at one request:\n%s", trace_of(error))
+    raised_log.tell("The model raised at one request", origin_of(error), trace_of(error))
     said = f"The model raised {message_of(error)}".partition("\n")[0]
     return Refused(key, said[:_LONGEST], "INTERNAL_ERROR")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headrace.errors import HeadraceError
-from headrace.serving.engines.raised import cut, message_of, trace_of
+from headrace.serving.engines.raised import cut, message_of, origin_of, trace_of
 from headrace.serving.worker.calls import JSON
 from headrace.serving.worker.frames import text_in
 
@@ -30,16 +30,23 @@ class Failed:
     status: int = 400
     trace: str | None = None
     """What the model's code raised, for the log and for `--debug`; never for callers otherwise."""
+    origin: str = ""
+    """Of what it raised, see `origin_of`."""
 
 
 def failed_by(error: Exception) -> Failed:
     """What is told of what the model's code, or the reading of a request for it, has raised."""
     if isinstance(error, HeadraceError):
         return Failed(cut(error.message), error.error_code, error.http_status)
-    trace = trace_of(error)
+    return raised_by(error)
+
+
+def raised_by(error: BaseException) -> Failed:
+    """The same, where it is known to be no refusal of ours."""
+    message = f"The model could not predict: {message_of(error)}"
     if isinstance(error, MemoryError):
-        return Failed("The model ran out of memory over this request.", trace=trace)
-    return Failed(f"The model could not predict: {message_of(error)}", trace=trace)
+        message = "The model ran out of memory over this request."
+    return Failed(message, trace=trace_of(error), origin=origin_of(error))
 
 
 def told_answer(answer: Answered | Failed) -> list[Any]:

@@ -8,6 +8,7 @@ from headrace.models.flavors.openai_requests import Sampling
 from headrace.models.model import PYFUNC
 from headrace.serving.engines.base import Generation, GenerationEngine
 from headrace.serving.engines.choice import AUTO, engine_for
+from headrace.serving.engines.refusals import raised_log
 from headrace.serving.worker.events import told
 
 if TYPE_CHECKING:
@@ -66,8 +67,10 @@ class Generator:
 
 def generator_for(model: PyFuncModel, wanted: dict[str, Any]) -> Generator | None:
     """What makes text with this model; None for a model that makes no text for conversations or
-    prompts. `wanted` says which engine (`name`), with how many places (`slots`) and `threads`.
+    prompts. `wanted` says which engine (`name`), with how many places (`slots`) and `threads`, and
+    whether each error of the model is logged in full (`debug`).
     """
+    raised_log.is_each_in_full = bool(wanted.get("debug"))
     engine = engine_for(
         model,
         wanted.get("name") or AUTO,

@@ -20,7 +20,7 @@ from headrace.models.pyfunc import PyFuncModel
 from headrace.serving.engines.memory import count_on, held_memory
 from headrace.serving.engines.raised import cut, message_of, trace_of
 from headrace.serving.worker import process
-from headrace.serving.worker.answers import Answered, Failed, told_answer
+from headrace.serving.worker.answers import Answered, Failed, raised_by, told_answer
 from headrace.serving.worker.calls import Call, calls_of
 from headrace.serving.worker.frames import Unpacker, pack
 from headrace.serving.worker.generating import Generator, generator_for
@@ -195,8 +195,7 @@ def _answers_of(scorer: Scorer, calls: Sequence[Call]) -> list[Answered | Failed
         return [_bounded(answer) for answer in answers]
     except BaseException as error:  # noqa: BLE001 - exit() and the like, in the model's code
         if len(calls) == 1:
-            message = f"The model could not predict: {message_of(error)}"
-            return [Failed(message, trace=trace_of(error))]
+            return [raised_by(error)]
     return [answer for call in calls for answer in _answers_of(scorer, [call])]
 
 
