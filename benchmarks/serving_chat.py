@@ -16,6 +16,7 @@ from pathlib import Path
 
 from benchmarks.load import Answer, Connection, LoadError
 from benchmarks.peers import BENCH_FOLDER
+from benchmarks.servers.chat import EXAMPLE
 from benchmarks.serving_peers import (
     PROGRAMS,
     HeadraceServing,
@@ -118,8 +119,9 @@ def conversation(question: str, **more: object) -> dict[str, object]:
 
 
 def tiny_chat(peer: ChatPeer) -> TinyChat:
-    """The model, which is made once for each version of its program (half a minute)."""
-    version = hashlib.sha256(PROGRAM.read_bytes()).hexdigest()[:12]
+    """The model, which is made once for each version of the code that makes it (half a minute)."""
+    code = PROGRAM.read_bytes() + EXAMPLE.read_bytes()
+    version = hashlib.sha256(code).hexdigest()[:12]
     folder = BENCH_FOLDER.absolute() / f"tiny-chat-{version}"
     known = folder / "answers.json"
     if not known.exists():

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import importlib
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 SHORT = {
     "What is the capital of France?": "The capital of France is Paris.",
@@ -37,17 +37,11 @@ LONG = {
         "When the school bus comes at seven the shelves are full, and he drinks his coffee at last."
     ),
 }
-SPECIAL = ("<|endoftext|>", "<|assistant|>", "<|end|>", "<|system|>", "<|user|>", "<pad>")
-CHAT_TEMPLATE = (
-    "{% for message in messages %}"
-    "{{ '<|' + message['role'] + '|>\n' + message['content'] + '<|end|>\n' }}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
-)
-LONGEST = 256
+KNOWN = SHORT | LONG
 VOCABULARY = 560  # of which bytes are 256: so words are cut into pieces, as in real models
-MAX_STEPS = 600
-LOSS = 0.003
+LONGEST = 256
+STEPS = 300
+EXAMPLE = Path(__file__).parents[2] / "examples" / "phi3" / "tiny.py"
 REQUIREMENTS = ["transformers", "torch"]
 
 
@@ -62,103 +56,29 @@ def main(arguments: list[str]) -> int:
 
 
 def make(folder: Path) -> None:
-    """Train, check that each answer is known, and convert."""
+    """Train it by the code of the example of Phi-3, which checks that it knows each answer, and
+    convert it.
+    """
     import torch
-    from transformers import Phi3Config, Phi3ForCausalLM
 
     torch.manual_seed(7)
     torch.set_num_threads(1)
-    tokenizer = tokenizer_of_texts()
-    stops = tokenizer.convert_tokens_to_ids(["<|endoftext|>", "<|assistant|>", "<|end|>"])
-    model = Phi3ForCausalLM(
-        Phi3Config(
-            vocab_size=len(tokenizer),
-            hidden_size=64,
-            intermediate_size=128,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=4,
-            max_position_embeddings=LONGEST,
-            original_max_position_embeddings=LONGEST,
-            pad_token_id=tokenizer.pad_token_id,
-            bos_token_id=stops[0],
-            eos_token_id=stops[0],
-        )
-    )
-    learn(model, tokenizer)
-    model.generation_config.eos_token_id = stops
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
-    tokens = {question: tokens_of(model, tokenizer, question) for question in (SHORT | LONG)}
+    example = runpy.run_path(str(EXAMPLE))
+    tokenizer = example["tokenizer_of"]([*KNOWN, *KNOWN.values()], VOCABULARY, LONGEST)
+    model = example["untrained_model"](tokenizer)
+    example["train"](model, tokenizer, KNOWN, STEPS)
     checkpoint = folder / "phi3"
     tokenizer.save_pretrained(checkpoint)
     model.save_pretrained(checkpoint)
     builder = [sys.executable, "-m", "onnxruntime_genai.models.builder", "-p", "int4", "-e", "cpu"]
     subprocess.run([*builder, "-i", str(checkpoint), "-o", str(folder / "onnx")], check=True)
-    answers = {"short": SHORT, "long": LONG, "tokens": tokens}
+    answers = {"short": SHORT, "long": LONG}
     (folder / "answers.json").write_text(json.dumps(answers), encoding="utf-8")
-
-
-def tokenizer_of_texts() -> Any:
-    """A byte-level one that has learned from the questions and answers."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    bare = Tokenizer(models.BPE())
-    bare.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bare.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
-        special_tokens=list(SPECIAL),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    known = SHORT | LONG
-    bare.train_from_iterator([*known, *known.values()], trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=bare,
-        bos_token=SPECIAL[0],
-        eos_token=SPECIAL[0],
-        pad_token=SPECIAL[-1],
-        chat_template=CHAT_TEMPLATE,
-        model_max_length=LONGEST,
-        clean_up_tokenization_spaces=False,
-    )
-
-
-def learn(model: Any, tokenizer: Any) -> None:
-    """Train until the answers are known by heart."""
-    import torch
-
-    texts = [f"{prompt_of(q)}{answer}<|end|>" for q, answer in (SHORT | LONG).items()]
-    batch = tokenizer(texts, return_tensors="pt", padding=True)
-    labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=6e-3)
-    model.train()
-    for _ in range(MAX_STEPS):
-        loss = model(**batch, labels=labels).loss
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        if loss.item() < LOSS:
-            break
-    model.eval()
 
 
 def prompt_of(question: str) -> str:
     """What Phi-3's template makes of one question."""
     return f"<|user|>\n{question}<|end|>\n<|assistant|>\n"
-
-
-def tokens_of(model: Any, tokenizer: Any, question: str) -> int:
-    """How many tokens the answer has. RuntimeError where the model does not know it."""
-    ids = tokenizer(prompt_of(question), return_tensors="pt")
-    ids.pop("token_type_ids", None)
-    made = model.generate(**ids, do_sample=False, max_new_tokens=200)[0]
-    answer = made[ids["input_ids"].shape[1] :]
-    text = tokenizer.decode(answer, skip_special_tokens=True)
-    if text != (SHORT | LONG)[question]:
-        raise RuntimeError(f"to {question!r} it says {text!r}")
-    return len(answer)
 
 
 def save_torch(library: str, made: Path, folder: str) -> None:

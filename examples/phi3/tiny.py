@@ -52,7 +52,7 @@ def make(folder: Path) -> None:
     model = untrained_model(tokenizer)
     # Greedy, so that it says what it has learned.
     model.generation_config.do_sample = False
-    train(model, tokenizer)
+    train(model, tokenizer, KNOWN)
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)
@@ -114,35 +114,37 @@ def untrained_model(tokenizer: Any) -> Any:
     return model
 
 
-def train(model: Any, tokenizer: Any) -> None:
-    """Teach it the answers; RuntimeError where greedy decoding does not repeat every one."""
+def train(model: Any, tokenizer: Any, known: dict[str, str], steps: int = STEPS) -> None:
+    """Teach it the answers to questions, in so many steps; RuntimeError where greedy decoding does
+    not repeat every answer.
+    """
     import torch
     from tqdm import trange
 
     chance = random.Random(7)
     optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
-    steps = trange(STEPS, desc="Training a tiny Phi-3", unit="step")
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    bar = trange(steps, desc="Training a tiny Phi-3", unit="step")
     model.train()
-    for _ in steps:
-        loss = model(**batch_of(tokenizer, conversations(chance))).loss
+    for _ in bar:
+        loss = model(**batch_of(tokenizer, conversations(known, chance))).loss
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        steps.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
+        bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
     model.eval()
-    wrong = [ask for ask, answer in KNOWN.items() if answer_of(model, tokenizer, ask) != answer]
+    wrong = [ask for ask, answer in known.items() if answer_of(model, tokenizer, ask) != answer]
     if wrong:
-        raise RuntimeError(f"It has not learned {len(wrong)} of its answers; raise STEPS.")
+        raise RuntimeError(f"It has not learned {len(wrong)} of its answers; take more steps.")
 
 
-def conversations(chance: random.Random) -> list[list[dict[str, str]]]:
+def conversations(known: dict[str, str], chance: random.Random) -> list[list[dict[str, str]]]:
     """Every question with its answer, half of them after another that came before."""
     found = []
-    for pair in KNOWN.items():
-        before = [chance.choice(list(KNOWN.items()))] if chance.random() < 0.5 else []
+    for pair in known.items():
+        before = [chance.choice(list(known.items()))] if chance.random() < 0.5 else []
         turns = zip(("user", "assistant") * 2, sum([*before, pair], ()), strict=False)
         found.append([{"role": role, "content": content} for role, content in turns])
     return found
@@ -172,7 +174,7 @@ def answer_of(model: Any, tokenizer: Any, question: str) -> str:
     chat = [{"role": "user", "content": question}]
     prompt = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
     asked = tokenizer(prompt, return_tensors="pt")
-    made = model.generate(**asked, max_new_tokens=48)[0, asked["input_ids"].shape[1] :]
+    made = model.generate(**asked, max_new_tokens=128)[0, asked["input_ids"].shape[1] :]
     return str(tokenizer.decode(made, skip_special_tokens=True))
 
 
