@@ -146,10 +146,10 @@ def test_what_is_not_served_is_said_once(live: Live) -> None:
     ("method", "path", "allowed"),
     [
         ("GET", f"{API}/runs/create", {"POST"}),
-        ("DELETE", f"{API}/runs/get", {"GET"}),
+        ("DELETE", f"{API}/runs/get", {"GET", "HEAD"}),
         ("HEAD", f"{API}/runs/search", {"POST"}),
-        ("PUT", f"{API}/registered-models/alias", {"GET", "POST", "DELETE"}),
-        ("POST", f"{API}/logged-models/m-1", {"GET", "PATCH", "DELETE"}),
+        ("PUT", f"{API}/registered-models/alias", {"GET", "HEAD", "POST", "DELETE"}),
+        ("POST", f"{API}/logged-models/m-1", {"GET", "HEAD", "PATCH", "DELETE"}),
         ("POST", "/health", {"GET", "HEAD"}),
         ("POST", "/api/2.0/mlflow-artifacts/artifacts/x", {"GET", "HEAD", "PUT", "DELETE"}),
         ("BREW", f"{API}/runs/get", None),

@@ -46,14 +46,14 @@ def connect(live: Live) -> socket.socket:
     return client
 
 
-def read_answer(stream: Any) -> Answer:
+def read_answer(stream: Any, method: str = "GET") -> Answer:
     """Status line, sorted headers but for the second of the day, and body."""
     status = stream.readline()
     assert status, "the connection was closed"
     lines = list(iter(stream.readline, b"\r\n"))
     headers = sorted(b"date" if line.startswith(b"date: ") else line for line in lines)
     length = next(int(line.split()[1]) for line in lines if line.startswith(b"content-length:"))
-    return status, headers, stream.read(length)
+    return status, headers, b"" if method == "HEAD" else stream.read(length)
 
 
 def ask(live: Live, *requests: bytes) -> list[Answer]:
@@ -87,6 +87,26 @@ def test_both_lanes_give_the_same_answer(
     monkeypatch.setattr(live.app, "find_express", lambda *_: None)
     (ordinary,) = ask(live, request)
     assert express == ordinary
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/runs/get?run_id={run}",
+        f"/runs/get?run_id={RUN}",
+        "/runs/get",
+        "/experiments/search?max_results=1",
+        "/logged-models/m-none",
+    ],
+)
+def test_head_says_what_get_would_and_sends_no_body(live: Live, path: str) -> None:
+    path = path.format(run=live.new_run())
+    with connect(live) as client, client.makefile("rb") as stream:
+        client.sendall(head("HEAD", path) + get(path))
+        told = read_answer(stream, "HEAD")
+        status, headers, body = read_answer(stream)
+    assert body
+    assert told == (status, headers, b"")
 
 
 def test_pipelined_requests_are_answered_in_order_across_lanes(live: Live) -> None:

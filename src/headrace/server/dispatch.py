@@ -162,6 +162,9 @@ class Dispatcher:
                 if endpoint.method in methods:
                     raise ValueError(f"{endpoint.method} {path} stands in the table twice")
                 methods[endpoint.method] = _Call(row, quick_reads)
+                if endpoint.method == "GET":
+                    # No quick read: the express lane, which takes those, would send the body.
+                    methods["HEAD"] = _Call(row, quick_reads=False)
         self._patterns = [(_pattern(path), methods) for path, methods in patterns.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
