@@ -58,6 +58,15 @@ def test_a_folder_that_is_not_there(headrace: Headrace, tmp_path: Path, command:
     assert f"There is no model at '{tmp_path / 'none'}'" in ran.err
 
 
+@pytest.mark.parametrize("command", ["predict", "prepare-env", "serve"])
+def test_a_model_in_an_object_store(headrace: Headrace, tmp_path: Path, command: str) -> None:
+    ran = headrace("models", command, "-m", "s3://bucket/model", input="{}")
+    assert ran.code == 2
+    assert "Models at 's3:' cannot be read: expected a folder, models:/" in ran.err
+    assert "headrace.db" not in ran.err
+    assert not list(tmp_path.iterdir())
+
+
 def test_predict_here_from_stdin_and_files(headrace: Headrace, model: Path, tmp_path: Path) -> None:
     words = ("models", "predict", "-m", str(model), "--env-manager", "local")
 

@@ -47,7 +47,7 @@ def default_artifact_root(database_uri: str) -> Path:
 
 
 def open_artifacts(uri: str, tracking_uri: str) -> ArtifactPlace:
-    """The place that `uri` names: a local path, `file:`, `mlflow-artifacts:`, or a server's URL.
+    """The place that `uri` names: a local path, `file:` or `mlflow-artifacts:`.
 
     `mlflow-artifacts:` means the artifacts of the tracking server; when `tracking_uri` is a
     database, the folder that `default_artifact_root` names. Another host than the tracking

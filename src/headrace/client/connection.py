@@ -61,8 +61,9 @@ class Connection:
 
     def _place(self, uri: str) -> ArtifactPlace:
         """Where an artifact URI leads, after this process's artifacts have been delivered."""
-        self._deliver()
-        return open_artifacts(uri, self._tracking_uri)
+        place = open_artifacts(uri, self._tracking_uri)
+        self._deliver()  # later: a URI that is refused shall make no database
+        return place
 
     def _run_place(self, run_id: str) -> ArtifactPlace:
         """Where a run's artifacts are; asked once, for it never changes."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from headrace.artifacts.open import local_path
 from headrace.client.client import current_client
@@ -21,6 +21,9 @@ from headrace.models import loading
 from headrace.models.model import MODEL_FILE, ModelInfo, facts_of, info_of, no_model
 from headrace.models.pyfunc import PyFuncModel
 from headrace.protocol.uris import scheme_of
+
+_NAMES: Final = ("models", "runs")
+_SCHEMES: Final = (*_NAMES, "", "file", "mlflow-artifacts")
 
 
 def local_model(model_uri: str | Path, dst_path: str | Path | None = None) -> Path:
@@ -55,10 +58,15 @@ def _uri_of(model: Any) -> str:
             f"this {type(model).__name__}."
         )
     scheme = scheme_of(str(uri))
-    meant = get_close_matches(scheme, ("models", "runs"), 1, 0.7)
-    if meant and scheme not in ("models", "runs"):
+    if scheme in _SCHEMES:
+        return str(uri)
+    # Before anything is asked: that could make a database, for nothing.
+    if meant := get_close_matches(scheme, _NAMES, 1, 0.7):
         raise InvalidRequest(f"'{uri}' begins with '{scheme}:'; perhaps '{meant[0]}:' is meant.")
-    return str(uri)
+    raise InvalidRequest(
+        f"Models at '{scheme}:' cannot be read: expected a folder, models:/…, runs:/… or "
+        "mlflow-artifacts:/…. Copy the model to a folder first."
+    )
 
 
 def load_model(
