@@ -45,8 +45,9 @@ def predict(  # noqa: PLR0913, PLR0917 - MLflow's signature
 
     The input is an object as `PyFuncModel.predict` takes it, or a file: a request in JSON as
     scoring servers take it, or CSV with a header. `pip_requirements_override` replaces the
-    model's own requirements for the same packages; `extra_envs` are environment variables. With
-    `env_manager="local"` it runs in a process of this Python, with what is installed here.
+    model's own requirements for the same packages; `extra_envs` are environment variables of the
+    process that predicts. With `env_manager="local"` that is one of this Python, with what is
+    installed here.
     InvalidRequest; NotTrusted for a model that may run code, here or when it is installed, and is
     signed by nobody who is trusted; others as of `serving.once.predict_once`.
     """
@@ -57,10 +58,10 @@ def predict(  # noqa: PLR0913, PLR0917 - MLflow's signature
         raise InvalidRequest(
             f"'env_manager' is {env_manager!r}; expected {', '.join(map(repr, ENV_MANAGERS))}."
         )
-    if env_manager == LOCAL and (pip_requirements_override or extra_envs):
+    if env_manager == LOCAL and pip_requirements_override:
         raise InvalidRequest(
-            "'pip_requirements_override' and 'extra_envs' are for an environment of the model's "
-            "own; leave out env_manager='local'."
+            "'pip_requirements_override' is for an environment of the model's own; leave out "
+            "env_manager='local'."
         )
     folder = local_model(model_uri)
     if env_manager == LOCAL:

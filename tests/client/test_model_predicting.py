@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,6 @@ def test_objects_and_files_are_predicted_for(
         ({"input_data": TABLE, "content_type": "xml"}, "xml"),
         ({"input_data": TABLE, "env_manager": "conda"}, "conda"),
         ({"input_data": 5, "content_type": "csv"}, "table"),
-        ({"input_data": TABLE, "extra_envs": {"A": "1"}}, "extra_envs"),
         ({"input_data": TABLE, "pip_requirements_override": ["six"]}, "pip_requirements_override"),
     ],
 )
@@ -77,6 +77,26 @@ def test_what_is_wrong_is_said(tmp_path: Path, wrong: dict[str, Any], said: str)
     headrace.save_model(FITTED, tmp_path / "saved")
     with pytest.raises(InvalidRequest, match=said):
         headrace.models.predict(tmp_path / "saved", **{"env_manager": "local", **wrong})
+
+
+def test_variables_reach_a_model_here_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = tmp_path / "variable.py"
+    script.write_text(
+        "import os\nfrom headrace.models import set_model\n\n"
+        "def variable(model_input):\n"
+        "    return [os.environ.get('ADDED')] * len(model_input)\n\n"
+        "set_model(variable)\n"
+    )
+    headrace.pyfunc.save_model(
+        tmp_path / "saved", python_model=str(script), pip_requirements=["six"]
+    )
+    headrace.models.predict(
+        tmp_path / "saved", TABLE.head(1), env_manager="local", extra_envs={"ADDED": "a=b"}
+    )
+    assert json.loads(capsys.readouterr().out) == {"predictions": ["a=b"]}
+    assert "ADDED" not in os.environ
 
 
 def test_a_request_is_tried(model: str) -> None:
