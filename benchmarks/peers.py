@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import venv
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -44,7 +45,7 @@ class Place:
         return Path(self.database[len(prefix) :]) if self.database.startswith(prefix) else None
 
 
-class Peer:
+class Peer(ABC):
     """One server program. Subclasses say what to install and which command to run."""
 
     name = ""
@@ -88,9 +89,9 @@ class Peer:
         )
         return done.stdout.strip() or "unknown"
 
+    @abstractmethod
     def command(self, place: Place) -> list[str]:
         """The command that starts the server there."""
-        raise NotImplementedError
 
     def variables(self) -> Mapping[str, str]:
         """Environment variables to add."""

@@ -9,7 +9,7 @@ import shutil
 import statistics
 import threading
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +43,7 @@ class TinyChat:
     answers: Mapping[str, Mapping[str, str]]
 
 
-class ChatPeer(ServingPeer, ABC):
+class ChatPeer(ServingPeer):
     """A server in the environment that has transformers and ONNX Runtime GenAI."""
 
     library: str
