@@ -289,7 +289,6 @@ class Connection(HttpToolsProtocol):
             timer is None
             or not self._reading_head
             or not getattr(cycle, "response_complete", True)
-            or self.flow.is_held
             or self.transport.is_closing()
             or self.transport.get_write_buffer_size()
         ):

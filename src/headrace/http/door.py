@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import select
 import sys
 import time
 from contextlib import suppress
@@ -128,7 +127,7 @@ class Door:
         )
         self._lingering: set[TurnedAway] = set()
         self._waiting: list[list[tuple[float, Guest]]] | None = None
-        self._said_at = -_SAID_EVERY
+        self._said_at: dict[str, float] = {}
 
     def admits(self, guests: set[Any]) -> bool:
         """Whether there is room for one more than these guests, of whom one may leave for it."""
@@ -147,7 +146,7 @@ class Door:
             latest = loop.time() - _PATIENCE[what]
             while waiting and waiting[-1][0] <= latest:
                 since, guest = waiting.pop()
-                if guest.waits() == (what, since) and not _has_unread(guest.transport):
+                if guest.waits() == (what, since):
                     self._say("idle ones are closed for new ones")
                     guests.discard(guest)
                     guest.transport.close()
@@ -165,8 +164,8 @@ class Door:
 
     def _say(self, what: str) -> None:
         now = time.monotonic()
-        if now - self._said_at >= _SAID_EVERY:
-            self._said_at = now
+        if now - self._said_at.get(what, -_SAID_EVERY) >= _SAID_EVERY:
+            self._said_at[what] = now
             log.warning(
                 "%d connections are open, the most that this server takes; %s. --max-connections "
                 "changes that.",
@@ -188,13 +187,6 @@ def _longest_last(guests: set[Any]) -> list[list[tuple[float, Guest]]]:
 
 def _since(entry: tuple[float, Guest]) -> float:
     return entry[0]
-
-
-def _has_unread(transport: asyncio.Transport) -> bool:
-    """Whether something came that the loop has not read yet."""
-    poll = select.poll()
-    poll.register(transport.get_extra_info("socket"), select.POLLIN)
-    return bool(poll.poll(0))
 
 
 class TurnedAway(asyncio.Protocol):
