@@ -140,13 +140,13 @@ def test_nothing_outlives_a_server_that_is_killed(
 ) -> None:
     server = serving_process(unruly, workers=2)
     workers = server.workers()
-    child = psutil.Process(int(said(server, "fork")))
+    children = [psutil.Process(int(said(server, deed))) for deed in ("fork", "spawn", "spawn")]
     with ThreadPoolExecutor(1) as clients:
         hung = clients.submit(server.ask, asked("hang"))
         wait_until(lambda: _pool(server)["under_way"] == 1)
         os.kill(server.process.pid, signal.SIGKILL)
         assert isinstance(hung.exception(), OSError)
-    wait_until(lambda: not any(map(_is_alive, (*workers, child))))
+    wait_until(lambda: not any(map(_is_alive, (*workers, *children))))
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", server.port))

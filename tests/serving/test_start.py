@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 
 import headrace.sklearn
 from headrace.models.signature import infer_signature
-from headrace.serving.spawning import Reserve, flavors_in
+from headrace.serving.spawning import Reserve, close_stdin, flavors_in
 from headrace.serving.worker.preparing import LIBRARIES
 from headrace.serving.worker_spec import WorkerSpec
 from tests.fixtures.child_process import start_child
@@ -195,6 +195,7 @@ def test_a_reserve_gives_its_worker_once_and_to_who_wants_such_a_one() -> None:
     assert [each.pid for each in workers_here()] == [taken.process.pid]
     taken.connection.close()
     assert taken.process.wait(60) == 0
+    close_stdin(taken.process)
 
 
 def test_a_version_is_given_to_the_worker_in_reserve_and_the_next_one_to_another() -> None:
@@ -208,6 +209,7 @@ def test_a_version_is_given_to_the_worker_in_reserve_and_the_next_one_to_another
     for process, connection in spawned:
         connection.close()
         assert process.wait(60) == 0
+        close_stdin(process)
 
 
 def test_an_environment_without_the_libraries_is_no_reason_to_end(
@@ -222,6 +224,7 @@ def test_an_environment_without_the_libraries_is_no_reason_to_end(
     assert taken is not None
     taken.connection.close()
     assert taken.process.wait(60) == 0
+    close_stdin(taken.process)
 
 
 def test_a_python_that_cannot_be_started_leaves_the_reserve_empty(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from headrace.errors import (
 )
 from headrace.models.handover import hand_over
 from headrace.serving.calls import ModelFailed
-from headrace.serving.spawning import flavors_in, spawn
+from headrace.serving.spawning import close_stdin, flavors_in, spawn
 from headrace.serving.worker import boot
 from headrace.serving.worker.answers import Answered, Failed, answers_of
 from headrace.serving.worker.calls import Call, told_call
@@ -165,7 +165,9 @@ def _end(process: subprocess.Popen[bytes], grace: float) -> int:
         timer.join()
         if process.returncode is None:
             _kill(process)
-    return process.wait()
+        status = process.wait()
+        close_stdin(process)
+    return status
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -13,6 +13,8 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
+from headrace.serving.spawning import close_stdin
+
 
 class ProcessGroup:
     """A process that leads a group of its own. Belongs to the event loop that it is made in."""
@@ -43,6 +45,7 @@ class ProcessGroup:
             os.waitid(os.P_PID, self._leader.pid, os.WEXITED | os.WNOWAIT)
             self._kill_all()
         status = self._leader.wait()
+        close_stdin(self._leader)
         with suppress(RuntimeError):  # the loop may be closed by now
             loop.call_soon_threadsafe(self._note_end, status)
 

@@ -53,7 +53,7 @@ def spawn(
 ) -> Spawned:
     """Start a worker, to calculate with `threads`, with `variables` beside the server's own.
 
-    It ends when the thread that calls this does. Raises OSError.
+    It ends with this process, or when its stdin is closed here. Raises OSError.
     """
     ours, theirs = socket.socketpair()
     with theirs:
@@ -61,7 +61,7 @@ def spawn(
             # -I: nothing but the interpreter's own packages, not even the working folder.
             process = subprocess.Popen(  # noqa: S603 - no shell
                 [str(python), "-I", *program, str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # see `worker.process`
                 env={**_environment(threads), **(variables or {})},
                 pass_fds=(theirs.fileno(),),
                 process_group=0,
@@ -124,6 +124,12 @@ class Reserve:
                     self._spawned.connection.sendall(piece)
 
 
+def close_stdin(process: subprocess.Popen[bytes]) -> None:
+    """Close our end of a worker's stdin, once it has ended: before, that would end it."""
+    if process.stdin is not None:
+        process.stdin.close()
+
+
 def flavors_in(folder: Path) -> list[str]:
     """Names that `LIBRARIES` has and the `MLmodel` in `folder` seems to: a guess, without parsing
     or checking it. Empty where it cannot be read.
@@ -152,3 +158,4 @@ def _end(spawned: Spawned) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    close_stdin(process)
