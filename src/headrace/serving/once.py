@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
 import subprocess
 import threading
@@ -24,7 +22,8 @@ from headrace.errors import (
 )
 from headrace.models.handover import hand_over
 from headrace.serving.calls import ModelFailed
-from headrace.serving.spawning import close_stdin, flavors_in, spawn
+from headrace.serving.process_group import await_end, end_group, kill_group
+from headrace.serving.spawning import flavors_in, spawn
 from headrace.serving.worker import boot
 from headrace.serving.worker.answers import Answered, Failed, answers_of
 from headrace.serving.worker.calls import Call, told_call
@@ -151,25 +150,12 @@ def _end(process: subprocess.Popen[bytes], grace: float) -> int:
     """Wait until the process has ended, by itself within `grace` seconds or by force, and end what
     it has started; its exit status.
     """
-    if process.returncode is not None:
-        return int(process.returncode)
-    timer = threading.Timer(grace, _kill, [process])
+    timer = threading.Timer(grace, kill_group, [process])
     timer.start()
     try:
-        if hasattr(os, "waitid"):  # so its number is nobody else's yet
-            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        else:
-            process.wait()
+        await_end(process)
     finally:
         timer.cancel()
-        timer.join()
-        if process.returncode is None:
-            _kill(process)
-        status = process.wait()
-        close_stdin(process)
+        timer.join()  # so that it ends no stranger who has got the number
+        status = end_group(process)
     return status
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)

@@ -37,15 +37,12 @@ class ProcessGroup:
     def kill(self) -> None:
         """End all of them now, if the leader has not ended."""
         if self.status is None:
-            self._kill_all()
+            kill_group(self._leader)
 
     def _await_end(self, loop: asyncio.AbstractEventLoop) -> None:
         """Runs in a thread: wait for the leader, and end what it has started."""
-        if hasattr(os, "waitid"):  # so its number is nobody else's yet
-            os.waitid(os.P_PID, self._leader.pid, os.WEXITED | os.WNOWAIT)
-            self._kill_all()
-        status = self._leader.wait()
-        close_stdin(self._leader)
+        await_end(self._leader)
+        status = end_group(self._leader)
         with suppress(RuntimeError):  # the loop may be closed by now
             loop.call_soon_threadsafe(self._note_end, status)
 
@@ -53,6 +50,29 @@ class ProcessGroup:
         self.status = status
         self._ended(status)
 
-    def _kill_all(self) -> None:
+
+def await_end(leader: subprocess.Popen[bytes]) -> None:
+    """Return when the leader of a group has ended. Where the system allows it, its number is nobody
+    else's before `end_group`, so that until then the group can be ended by it.
+    """
+    if leader.returncode is not None:
+        return
+    if hasattr(os, "waitid"):
+        os.waitid(os.P_PID, leader.pid, os.WEXITED | os.WNOWAIT)
+    else:
+        leader.wait()
+
+
+def end_group(leader: subprocess.Popen[bytes]) -> int:
+    """End a group, and what is left of one whose leader has ended; the leader's status."""
+    kill_group(leader)
+    status = leader.wait()
+    close_stdin(leader)
+    return status
+
+
+def kill_group(leader: subprocess.Popen[bytes]) -> None:
+    """Tell all of a group to end now, unless its number may be another's by now."""
+    if leader.returncode is None:
         with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._leader.pid, signal.SIGKILL)
+            os.killpg(leader.pid, signal.SIGKILL)
