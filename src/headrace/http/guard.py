@@ -113,7 +113,7 @@ def check_header(name: bytes, value: bytes, before: Headers) -> None:
     """
     if name == b"host" and any(known == name for known, _ in before):
         raise InvalidRequest("The header 'Host' came twice; expected one (RFC 9112, section 3.2).")
-    if name == b"transfer-encoding" and value.strip().lower() != b"chunked":
+    if name == b"transfer-encoding" and value.lower() != b"chunked":
         raise InvalidRequest(
             f"The header 'Transfer-Encoding' is {_shown(value)}; this server takes 'chunked' "
             "alone. Say how the content is compressed, if it is, with 'Content-Encoding'."
