@@ -23,8 +23,39 @@ asyncio.run(main())
 """
 
 
+_STOPS = """
+import os, signal, threading
+from headrace.models.sources import ModelSource, Version
+from headrace.serving.loading import VersionLoader
+from headrace.serving.run import Serving, serve
+from headrace.serving.settings import ServingSettings
+
+class Silent(ModelSource):
+    uri = "models:/churn/1"
+    can_move = False
+
+    def current(self):
+        return Version(self.uri, "1")
+
+    def fetch(self, version):
+        os.kill(os.getpid(), signal.SIGINT)
+        threading.Event().wait()
+
+try:
+    serve(Serving({"churn": Silent()}), VersionLoader(ServingSettings(port=0)))
+except KeyboardInterrupt:
+    print("stopped")
+"""
+
+
 def test_a_program_ends_though_something_still_blocks() -> None:
     subprocess.run([sys.executable, "-c", _ENDS], check=True, timeout=30)
+
+
+def test_a_server_stops_though_its_model_never_comes() -> None:
+    command = [sys.executable, "-c", _STOPS]
+    done = subprocess.run(command, check=True, timeout=30, stdout=subprocess.PIPE)
+    assert done.stdout == b"stopped\n"
 
 
 @in_loop

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import sys
@@ -16,6 +15,7 @@ from headrace.models.environment.here import unmet_here
 from headrace.models.environment.prepare import plan_for, prepare
 from headrace.models.handover import hand_over, take_over
 from headrace.models.sources import ModelSource, Version
+from headrace.serving.aside import aside
 from headrace.serving.pool import Pool
 from headrace.serving.served_version import ServedVersion
 from headrace.serving.settings import ServingSettings
@@ -54,12 +54,12 @@ class VersionLoader:
         Raises NotFound, Unavailable; NotTrusted, InvalidModel and InvalidRequest where it cannot
         be loaded, with the reason.
         """
-        folder = await asyncio.to_thread(source.fetch, version)
+        folder = await aside(source.fetch, version)
         if self.reserve is not None:
             self.reserve.prepare(folder)
-        handed = await asyncio.to_thread(hand_over, folder, trust=self.trust)
-        example = await asyncio.to_thread(_example, handed)
-        python = await asyncio.to_thread(self._python, folder)
+        handed = await aside(hand_over, folder, trust=self.trust)
+        example = await aside(_example, handed)
+        python = await aside(self._python, folder)
         chosen = self.settings
         engine = {
             "name": chosen.engine,
