@@ -1,4 +1,4 @@
-"""`headrace models serve`: what it is told by variables, before anything is loaded."""
+"""`headrace models serve`: what it is told by variables and options, and refuses."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Headrace
+from tests.serving.models import save_unruly
 
 
 @pytest.mark.parametrize(
@@ -35,3 +36,11 @@ def test_a_python_that_is_not_there_is_refused(headrace: Headrace, tmp_path: Pat
     ran = headrace("models", "serve", "-m", "model", "--python", str(tmp_path / "python"))
     assert ran.code == 2
     assert "does not exist" in ran.err
+
+
+def test_a_model_that_loads_for_too_long_is_refused(headrace: Headrace, tmp_path: Path) -> None:
+    folder = save_unruly(tmp_path / "unruly")
+    here = ("--port", "0", "--env-manager", "local", "--load-timeout", "0.001")
+    ran = headrace("models", "serve", "-m", str(folder), *here)
+    assert ran.code == 4
+    assert "not loaded within 0.001 seconds; expected less, or a larger --load-timeout" in ran.err

@@ -125,6 +125,14 @@ def _listening(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Seconds that a prediction may take.",
 )
 @click.option(
+    "--load-timeout",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    default=600.0,
+    show_default=True,
+    help="Seconds that a worker may take to load a model.",
+)
+@click.option(
     "--env-manager",
     type=click.Choice(["auto", "uv", "virtualenv", "local"]),
     default="auto",
