@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -224,6 +227,7 @@ headrace.log_metric("m", 0, step=0)
 said(run.info.run_id)
 if os.fork() == 0:
     os.setsid()
+    said("orphan")
     wait_for(sys.argv[1])
     for step in range(1, 100):
         headrace.log_metric("m", step, step=step)
@@ -233,7 +237,7 @@ time.sleep(60)
 """,
         str(world.folder / "dead"),
     )
-    eventually(lambda: program.said, "the run", 30)
+    eventually(lambda: "orphan" in program.said, "the fork", 30)
     program.kill()
     (world.folder / "dead").touch()
     eventually(lambda: "child" in program.said, "the child", 30)
@@ -381,3 +385,18 @@ said(" ".join([before, run, *map(str, children)]))
     client = headrace.Client(uri)
     assert client.get_run(run_id).data.metrics == {"m": 1.0}
     assert [file.path for file in client.list_artifacts(run_id)] == ["a.txt"]
+
+
+@pytest.mark.parametrize("told", [b"", b'{"uri": "http://127.0.0.1'])
+def test_a_sender_that_is_told_half_of_its_task_says_so(told: bytes, tmp_path: Path) -> None:
+    """Its program was killed while it told it; the next one starts another."""
+    done = subprocess.run(
+        [sys.executable, "-m", "headrace.client.sender", str(tmp_path)],
+        input=told,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"A sender is told on its standard input what to do: ")
+    assert b"Traceback" not in done.stderr

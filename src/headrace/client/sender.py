@@ -35,6 +35,7 @@ from headrace.client.uploads import Upload, Uploader
 from headrace.errors import (
     EndpointNotFound,
     HeadraceError,
+    InvalidRequest,
     NotFound,
     TooManyRequests,
     Unauthenticated,
@@ -399,7 +400,10 @@ def keeps_run_ids(uri: str) -> bool:
 def main(arguments: Iterable[str]) -> int:
     """Be the sender of these folders, unless there is one; what to do stands on standard input."""
     folders = [Path(text) for text in arguments]
-    task = read_task()
+    try:
+        task = read_task()
+    except InvalidRequest as error:  # whoever started us may have been killed while it told us
+        sys.exit(error.message)
     if not detach():
         return 0
     lock = layout.Lock(folders[0] / LOCK)
