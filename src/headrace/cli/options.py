@@ -155,6 +155,6 @@ max_connections_option = click.option(
     metavar="COUNT",
     envvar=list(settings.MAX_CONNECTIONS.names),
     show_envvar=True,
-    help="Connections that a process takes; further ones are answered 503.  [default: half of the "
-    "files that it may open, 10000 at most]",
+    help="Connections that a process takes; further ones take the place of idle ones, or are "
+    "answered 503.  [default: half of the files that it may open, 10000 at most]",
 )

@@ -33,8 +33,8 @@ class ListenSettings:
     max_head_bytes: int = 64 * 1024
     """Bytes in the request line and headers together."""
     max_connections: int | None = None
-    """Connections that a process may have open; further ones are answered 503. None: half of the
-    files that it may open, 10,000 at most."""
+    """Connections that a process may have open; further ones take the place of idle ones, or are
+    answered 503. None: half of the files that it may open, 10,000 at most."""
     body_timeout: float = 60.0
     """Seconds that a client may be silent in the middle of a body."""
     keep_alive: int = 75
