@@ -210,7 +210,7 @@ ALLOWED_ORIGINS = Variable(
 )
 MAX_CONNECTIONS = Variable(
     ("HEADRACE_MAX_CONNECTIONS",),
-    "connections that a process of a server takes; further ones take the place of idle ones, or are "
+    "connections that a process of a server takes; further ones take the place of idle ones or are "
     "answered 503 (half of the files that it may open, 10000 at most)",
 )
 
