@@ -6,12 +6,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from headrace.data.columns import Column
-from headrace.data.dataset import Dataset, check_column
 from headrace.data.dataset_source import DatasetSource, resolve_source
 from headrace.data.digests import table_digest
 from headrace.data.pandas_columns import index_columns, table_columns
-from headrace.data.profile import Profile
-from headrace.data.table_profile import profile_of
+from headrace.data.table_dataset import TableDataset
 from headrace.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -20,39 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class PandasDataset(Dataset):
+class PandasDataset(TableDataset["pd.DataFrame"]):
     """A pandas table: `df`, and the names of its columns of targets and predictions."""
-
-    def __init__(
-        self,
-        df: pd.DataFrame,
-        source: DatasetSource,
-        targets: str | None = None,
-        name: str | None = None,
-        digest: str | None = None,
-        predictions: str | None = None,
-    ) -> None:
-        check_column("targets", targets, df.columns)
-        check_column("predictions", predictions, df.columns)
-        self._df = df
-        self._targets = targets
-        self._predictions = predictions
-        super().__init__(source, name, digest)
-
-    @property
-    def df(self) -> pd.DataFrame:
-        """The table."""
-        return self._df
-
-    @property
-    def targets(self) -> str | None:
-        """The column of targets."""
-        return self._targets
-
-    @property
-    def predictions(self) -> str | None:
-        """The column of predictions."""
-        return self._predictions
 
     @cached_property
     def _columns(self) -> list[Column]:
@@ -65,9 +32,6 @@ class PandasDataset(Dataset):
         from headrace.data.pandas_schema import pandas_schema
 
         return pandas_schema(self._df)
-
-    def _compute_profile(self) -> Profile:
-        return profile_of(len(self._df), self._columns)
 
 
 def from_pandas(
