@@ -23,11 +23,11 @@ class ServedModel:
         name: str,
         current: ServedVersion,
         recorder: Recorder | None = None,
-        shadow: Shadow | None = None,
     ) -> None:
         self.name = name
         self.current = current
-        self.shadow = shadow
+        self.shadow: Shadow | None = None
+        """What gets a copy of its traffic."""
         self._recorder = recorder
 
     def check_ready(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,6 +21,8 @@ from headrace.serving.worker.answers import Answered
 from headrace.serving.worker.calls import Call
 
 log = logging.getLogger("headrace.serving")
+
+_Work = Callable[..., Coroutine[Any, Any, None]]
 
 _MOST_UNDER_WAY: Final = 256
 _MOST_BYTES: Final = 256 << 20
@@ -58,13 +60,12 @@ class Shadow:
         """Make text for a copy of a request."""
         self._run(0, self._generate, head)
 
-    def _run(self, size: int, work: Any, *arguments: Any) -> None:
+    def _run(self, size: int, work: _Work, *arguments: Any) -> None:
         """Do the work, which keeps so many bytes, unless that would be too much at once."""
         if len(self._under_way) >= _MOST_UNDER_WAY or self._bytes + size > _MOST_BYTES:
             self.counts.dropped += 1
             return
-        job: Coroutine[Any, Any, None] = work(*arguments)
-        task = asyncio.get_running_loop().create_task(job)
+        task = asyncio.get_running_loop().create_task(work(*arguments))
         self._under_way.add(task)
         self._bytes += size
 

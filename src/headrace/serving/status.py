@@ -9,7 +9,7 @@ from typing import Any
 
 from headrace.serving.invocations import error_reply
 from headrace.serving.requests import Reply, Request, Route
-from headrace.serving.rollout import Rollout
+from headrace.serving.rollout import Following, Rollout
 from headrace.serving.served import ServedModels
 from headrace.serving.shadow import Shadow
 from headrace.version import MLFLOW_VERSION
@@ -60,11 +60,11 @@ class Status:
     def _shadow(self, shadow: Shadow) -> dict[str, Any]:
         return {**_state(shadow, self._rollout_of(shadow)), "counts": asdict(shadow.counts)}
 
-    def _rollout_of(self, followed: object) -> Rollout | None:
+    def _rollout_of(self, followed: Following) -> Rollout | None:
         return next((each for each in self._rollouts if each.model is followed), None)
 
 
-def _state(followed: Any, rollout: Rollout | None) -> dict[str, Any]:
+def _state(followed: Following, rollout: Rollout | None) -> dict[str, Any]:
     current = followed.current
     refusal = rollout.refusal if rollout else None
     return {

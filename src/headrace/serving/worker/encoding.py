@@ -13,6 +13,9 @@ from headrace.models.data_kinds import is_array
 from headrace.models.predictions import encode_predictions
 
 _PLAIN: Final = frozenset({str, int, bool})
+_RELATIVE: Final = 1e-4
+_ABSOLUTE: Final = 1e-6
+"""How far apart numbers may lie that were only rounded otherwise."""
 
 
 def encoded(predictions: Any, *, is_unwrapped: bool = False) -> bytes:
@@ -58,7 +61,3 @@ def _is_same(one: Any, other: Any) -> bool:
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(_is_same(one[k], other[k]) for k in one)
     return type(one) is type(other) and bool(one == other)
-
-
-_RELATIVE: Final = 1e-4
-_ABSOLUTE: Final = 1e-6
