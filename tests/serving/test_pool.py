@@ -12,6 +12,7 @@ import pytest
 
 from headrace.errors import InvalidModel, TooManyRequests, Unavailable
 from headrace.serving.calls import DeadlineExceeded, ModelFailed
+from headrace.serving.engines import memory
 from headrace.serving.pool import Pool
 from headrace.serving.worker.answers import Answered
 from headrace.serving.worker.calls import Call
@@ -98,6 +99,69 @@ async def test_a_model_that_hangs_fails_its_own_request_in_time(
         rows = ["pid", "hang", "pid", "pid"]
         results = await asyncio.gather(*(outcome(pool.predict(call(row))) for row in rows))
         assert [status_of(each) for each in results] == [200, 504, 200, 200]
+
+
+@in_loop
+async def test_one_that_hangs_is_ended_early_where_there_is_no_memory_for_another_worker(
+    unruly: Path, tmp_path: Path, make_pool: PoolMaker
+) -> None:
+    told = tmp_path / "meminfo"
+    told.write_text("MemAvailable: 0 kB\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory, "_MEMINFO", told)
+        async with started(make_pool(unruly, timeout=16)) as pool:
+            rows = ["pid", "hang", "pid", "pid"]
+            results = await asyncio.gather(*(outcome(pool.predict(call(row))) for row in rows))
+            assert [status_of(each) for each in results] == [200, 504, 200, 200]
+            assert pool.status().restarts == 2
+
+
+@in_loop
+async def test_a_slow_model_whose_batch_is_taken_apart_answers_those_it_can(
+    tmp_path: Path, make_pool: PoolMaker
+) -> None:
+    """Each of its predictions takes more than a quarter of the time limit, and none hangs."""
+    slow = save_unruly(tmp_path / "slow", each_call=1.6)
+    async with started(make_pool(slow, timeout=6)) as pool:
+        rows = ["pid", "raise", "pid", "pid"]
+        results = await asyncio.gather(*(outcome(pool.predict(call(row))) for row in rows))
+        assert [status_of(each) for each in results][:2] == [200, 400]
+        assert isinstance(results[0], Answered)
+        worker = int(answered(results[0].body)[0])
+        assert {status_of(each) for each in results[2:]} <= {200, 504}
+        assert psutil.pid_exists(worker)
+        await until(lambda: pool.status().under_way == 0)
+        assert "hung" not in str(pool.status().last_failure)
+
+
+@in_loop
+async def test_answers_come_as_they_are_there_where_each_is_asked_alone(
+    tmp_path: Path, make_pool: PoolMaker
+) -> None:
+    slow = save_unruly(tmp_path / "slow", each_call=1.0)
+    async with started(make_pool(slow, timeout=120)) as pool:
+        rows = ["pid", "raise", "pid", "pid"]
+        asking = [asyncio.create_task(outcome(pool.predict(call(row)))) for row in rows]
+        await asking[0]
+        assert not any(each.done() for each in asking[1:])
+        results = await asyncio.gather(*asking)
+        assert [status_of(each) for each in results] == [200, 400, 200, 200]
+        assert pool.status().batches == {4: 1}
+
+
+@in_loop
+async def test_what_nobody_waits_for_any_more_is_left_out_of_a_batch(
+    tmp_path: Path, make_pool: PoolMaker
+) -> None:
+    notes = tmp_path / "notes"
+    slow = save_unruly(tmp_path / "slow", notes=str(notes), each_call=0.5)
+    async with started(make_pool(slow, timeout=6)) as pool:
+        calls = [call("raise"), *(call(("note", float(number))) for number in range(20))]
+        results = await asyncio.gather(*(outcome(pool.predict(each)) for each in calls))
+        assert status_of(results[0]) == 400
+        assert status_of(results[-1]) == 504
+        await until(lambda: pool.status().under_way == 0)
+        assert notes.read_text().count("\n") < 20
 
 
 @in_loop

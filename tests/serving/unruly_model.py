@@ -32,13 +32,16 @@ class Stop(BaseException):
 class Unruly(PythonModel):
     """See the module. `model_config`: `load` says what it does while it is loaded, `seconds` how
     long that takes, and it fails only while the file `state` exists, where one is named; `note`
-    writes into the file `notes`.
+    writes into the file `notes`; `each_call` are seconds that a prediction takes beside its rows.
     """
+
+    _each_call = 0.0
 
     def load_context(self, context: Any) -> None:
         """Load, or do what the configuration says instead."""
         config = context.model_config
         _kept.append(config.get("notes"))
+        self._each_call = config.get("each_call", 0.0)
         time.sleep(config.get("seconds", 0))
         state = config.get("state")
         if config.get("load") and (state is None or Path(state).exists()):
@@ -46,6 +49,7 @@ class Unruly(PythonModel):
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> list[str]:
         """What came of each row."""
+        time.sleep(self._each_call)
         rows = zip(model_input["do"], model_input["value"], strict=True)
         return [_DEEDS[do](value, len(model_input)) for do, value in rows]
 

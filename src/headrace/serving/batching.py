@@ -44,7 +44,8 @@ class BatchPolicy:
     def observe(self, size: int, seconds: float) -> None:
         """A batch of `size` requests was predicted in `seconds`."""
         self.sizes[size] = self.sizes.get(size, 0) + 1
-        self.seconds_each += _MEMORY * (seconds / size - self.seconds_each)
+        weight = _MEMORY if self.seconds_each else 1.0  # from the first on, it tells what is usual
+        self.seconds_each += weight * (seconds / size - self.seconds_each)
         self._seconds += _MEMORY * (seconds - self._seconds)
         if seconds > self._slow:
             self.size = max(1, min(self.size, size) // 2)

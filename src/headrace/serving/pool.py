@@ -193,6 +193,19 @@ class Pool:
         if not (self._predictions.is_busy(worker) or self._streams.is_busy(worker)):
             worker.close()
 
+    def _relieve(self, worker: WorkerProcess, now: float) -> None:
+        """Let nobody wait for a worker that is at something for long: have others do it."""
+        workforce, predictions = self._workforce, self._predictions
+        if not worker.is_retiring and workforce.has_room_beside(worker):
+            # It goes on answering until the other one is there: it may only have been slow.
+            reason = "it is at one request for long, and others wait"
+            self._retire(worker, reason, at_once=False)
+            predictions.take_apart(worker)
+        elif workforce.starting or any(each is not worker for each in workforce.ready()):
+            predictions.take_apart(worker)
+        elif loss := predictions.loss_of_stuck(worker, now):
+            worker.kill(loss)
+
     def _refuse(self, why: str | None) -> None:
         """Answer nothing from now on, for this reason; None: answer again."""
         self._refusal = why
@@ -210,9 +223,7 @@ class Pool:
         for worker, loss in (*self._predictions.sweep(now), *self._streams.sweep(now)):
             worker.kill(loss)
         for worker in self._predictions.stuck(now):
-            if not worker.is_retiring and self._workforce.has_room_beside(worker):
-                reason = "it is at one request for long, and others wait"
-                self._retire(worker, reason, at_once=True)
+            self._relieve(worker, now)
         status = (self._predictions, self._streams)
         if any(each.queued or each.under_way for each in status):
             self._look_later()

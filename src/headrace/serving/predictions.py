@@ -2,7 +2,8 @@
 
 A worker gets one batch at a time, so that one that hangs holds no other requests than its own. When
 a worker dies over a batch, each of its requests is tried once more alone: only the one that killed
-it fails. No request has a timer of its own; `sweep` looks after all of them.
+it fails. The same is done by another worker while one says nothing for long; whoever answers first
+does. No request has a timer of its own; `sweep` looks after all of them.
 """
 
 from __future__ import annotations
@@ -34,10 +35,10 @@ _BATCH_BYTES: Final = 32 << 20
 _QUEUE_BYTES: Final = 1 << 30
 """Bytes that may wait."""
 _HUNG: Final = 0.25
-"""The part of the time limit after which a batch of several is taken apart, and another worker is
-started beside one that is at a single request, so that there is time left for the others."""
+"""The part of the time limit for which a worker may say nothing: then a batch of several is taken
+apart and another worker is started beside it, so that there is time left for the others."""
 _USUAL: Final = 4
-"""How many times longer than usual a single request must take for that."""
+"""How many times longer than a request usually takes that must be, too."""
 
 
 class _Request:
@@ -59,17 +60,19 @@ class _Request:
 class _Batch:
     """What a worker is at."""
 
-    __slots__ = ("answered", "began", "requests")
+    __slots__ = ("answered", "began", "is_apart", "requests")
 
     def __init__(self, requests: list[_Request], began: float) -> None:
         self.requests = requests
         self.began = began
         self.answered = 0
+        self.is_apart = False
+        """Whether those that are not answered wait to be tried alone, too."""
 
     @property
-    def is_wanted(self) -> bool:
-        """Whether anybody still waits for it."""
-        return not all(request.done.done() for request in self.requests)
+    def left(self) -> list[_Request]:
+        """Those that somebody still waits for."""
+        return [each for each in self.requests[self.answered :] if not each.done.done()]
 
 
 class Workers(Protocol):
@@ -149,7 +152,7 @@ class Predictions:
             if not requests:
                 return
             self._batches[worker] = _Batch(requests, now)
-            worker.predict([request.call for request in requests])
+            worker.predict([request.call for request in requests], requests[-1].deadline - now)
 
     def answered(self, worker: WorkerProcess, answers: Sequence[Answered | Failed]) -> None:
         """A worker has answered the next ones of its batch."""
@@ -174,18 +177,34 @@ class Predictions:
         batch = self._batches.pop(worker, None)
         if batch is None:
             return
-        left = [each for each in batch.requests[batch.answered :] if not each.done.done()]
         is_culprit = len(batch.requests) == 1 and (
             batch.requests[0].is_suspect or not loss.is_outside
         )
-        for request in reversed(left):
-            if is_culprit:
+        if is_culprit:
+            for request in batch.left:
                 request.done.set_exception(_blamed(loss))
-            else:
-                request.is_suspect = True
-                self._queue.appendleft(request)
-                self._queued_bytes += len(request.call.body)
+        else:
+            self._try_alone(batch)
         self.give()
+
+    def take_apart(self, worker: WorkerProcess) -> None:
+        """Have the requests that a worker is at tried alone by others, too, if they are several."""
+        batch = self._batches[worker]
+        if len(batch.left) > 1:
+            self._try_alone(batch)
+            self.give()
+
+    def _try_alone(self, batch: _Batch) -> None:
+        """Have those that are left of a batch wait once more, for being tried alone. The last comes
+        first: where a worker still goes on with them, it has begun with the others.
+        """
+        if batch.is_apart:
+            return
+        batch.is_apart = True
+        for request in batch.left:
+            request.is_suspect = True
+            self._queue.appendleft(request)
+            self._queued_bytes += len(request.call.body)
 
     def sweep(self, now: float) -> list[tuple[WorkerProcess, Loss]]:
         """Fail what is too late, and forget what nobody waits for. The workers that hang, which
@@ -195,20 +214,34 @@ class Predictions:
             self._sweep_queue(now)
         found: list[tuple[WorkerProcess, Loss]] = []
         for worker, batch in self._batches.items():
-            seconds = now - batch.began
             for request in batch.requests[batch.answered :]:
                 if request.deadline <= now and not request.done.done():
                     request.done.set_exception(self._late())
-            if self._is_hung(batch, seconds):
-                found.append((worker, Loss(f"it hung for {seconds:.1f} seconds", is_hung=True)))
+            seconds = _silent(worker, batch, now)
+            if seconds >= self._settings.timeout:
+                found.append((worker, _hung(seconds)))
         return found
 
     def stuck(self, now: float) -> list[WorkerProcess]:
-        """Workers that are at a single request for so long that others should not wait for it."""
-        if not self._queue:
-            return []
+        """Workers that have said nothing for so long that others should not wait for them."""
         limit = max(self._settings.timeout * _HUNG, self.policy.seconds_each * _USUAL)
-        return [worker for worker, batch in self._batches.items() if now - batch.began > limit]
+        return [
+            worker
+            for worker, batch in self._batches.items()
+            if _silent(worker, batch, now) > limit
+            and (self._queue or (len(batch.left) > 1 and not batch.is_apart))
+        ]
+
+    def loss_of_stuck(self, worker: WorkerProcess, now: float) -> Loss | None:
+        """Why a worker that is stuck has to end, where no other one can be had: others could be
+        answered. None where it is more likely slow than hung.
+        """
+        batch = self._batches[worker]
+        is_known = self.policy.seconds_each > 0
+        are_waiting = bool(self._queue) and self._queue[0].is_suspect
+        if len(batch.left) > 1 or (is_known and are_waiting and batch.requests[0].is_suspect):
+            return _hung(_silent(worker, batch, now))
+        return None
 
     def fail_all(self, why: str) -> None:
         """Answer all requests with Unavailable."""
@@ -237,15 +270,16 @@ class Predictions:
         while queue:
             request = queue[0]
             length = len(request.call.body)
-            if not request.done.done():
-                if batch and (request.is_suspect or size + length > _BATCH_BYTES):
-                    break
-                batch.append(request)
-                size += length
+            is_wanted = not request.done.done()
+            if is_wanted and batch and (request.is_suspect or size + length > _BATCH_BYTES):
+                break
             queue.popleft()
             self._queued_bytes -= length
-            if request.is_suspect or len(batch) >= most:
-                break
+            if is_wanted:
+                batch.append(request)
+                size += length
+                if request.is_suspect or len(batch) >= most:
+                    break
         return batch
 
     def _give_up(self, now: float) -> None:
@@ -274,17 +308,6 @@ class Predictions:
                 size += len(request.call.body)
         self._queue, self._queued_bytes = kept, size
 
-    def _is_hung(self, batch: _Batch, seconds: float) -> bool:
-        limit = self._settings.timeout
-        if not limit * _HUNG <= seconds < limit:
-            return seconds >= limit
-        if len(batch.requests) > 1:
-            return True
-        # Nobody may wait for it any more because it had to wait itself, or its caller hung up. That
-        # is no sign of hanging: where workers were ended for it, overload would leave none.
-        others = self._queue and self._queue[0].is_suspect
-        return batch.requests[0].is_suspect and (bool(others) or not batch.is_wanted)
-
     def _full(self) -> TooManyRequests:
         ready = sum(1 for _ in self._workers.ready())
         return TooManyRequests(
@@ -304,6 +327,15 @@ class Predictions:
         error = ModelFailed(answer.message, answer.trace)
         error.error_code, error.http_status = answer.code, answer.status
         return error
+
+
+def _silent(worker: WorkerProcess, batch: _Batch, now: float) -> float:
+    """For how many seconds a worker has said nothing over a batch: what a prediction takes."""
+    return now - max(batch.began, worker.heard_at)
+
+
+def _hung(seconds: float) -> Loss:
+    return Loss(f"it hung for {seconds:.1f} seconds", is_hung=True)
 
 
 def _blamed(loss: Loss) -> HeadraceError:

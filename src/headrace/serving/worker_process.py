@@ -105,12 +105,12 @@ class WorkerProcess(asyncio.Protocol):
         self._send({**load, "memory_limit": self._memory_limit})
         return await self._loaded
 
-    def predict(self, calls: Sequence[Call]) -> None:
-        """Have calls answered together; the answers go to the listener, in order. One batch at a
-        time.
+    def predict(self, calls: Sequence[Call], seconds: float) -> None:
+        """Have calls answered together; the answers go to the listener, in order, each as soon as
+        it is there. One batch at a time. After `seconds` nobody waits for them any more.
         """
-        told = [told_call(call) for call in calls]
-        self._send({"op": "predict", "calls": told}, [call.body for call in calls])
+        head = {"op": "predict", "calls": [told_call(call) for call in calls], "seconds": seconds}
+        self._send(head, [call.body for call in calls])
 
     def generate(self, head: dict[str, Any]) -> None:
         """Begin a stream of text; what comes of it goes to the listener."""

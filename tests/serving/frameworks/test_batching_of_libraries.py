@@ -124,9 +124,9 @@ def test_together_is_as_alone(tmp_path: Path, save: Callable[[Path], None]) -> N
         body = {"dataframe_split": split} if is_table else body
         calls.append(Call("invocations", json.dumps(body).encode()))
     scorer = Scorer(model)
-    alone = [scorer.answer([call])[0] for call in calls]
+    alone = [next(scorer.answer([call])) for call in calls]
     for _ in range(6):
-        together = scorer.answer(calls)
+        together = list(scorer.answer(calls))
         for one, other in zip(alone, together, strict=True):
             assert isinstance(one, Answered), one
             assert isinstance(other, Answered)

@@ -71,7 +71,8 @@ def test_the_texts_of_several_calls_are_embedded_together(
 
 
 def test_a_call_fails_alone(loaded: Callable[[Lengths], PyFuncModel]) -> None:
-    answers = embedded(loaded(Tokenizing()), [call("a"), call("bad"), call("b"), call("worse")])
+    calls = [call("a"), call("bad"), call("b"), call("worse")]
+    answers = list(embedded(loaded(Tokenizing()), calls))
     assert [isinstance(each, Answered) for each in answers] == [True, False, True, False]
     failed, nonsense = answers[1], answers[3]
     assert not isinstance(failed, Answered)

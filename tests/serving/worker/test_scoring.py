@@ -150,10 +150,12 @@ def test_a_model_without_an_entry_for_each_row_is_asked_one_by_one(
 def test_predictions_of_every_kind_are_taken_apart(tmp_path: Path, function: Predict) -> None:
     made = Made(tmp_path / "m", Told(function))
     bodies = [rows((1.0, 1)), rows((2.0, 2), (3.0, 4))]
-    alone = [made.scorer.answer([Call("invocations", json.dumps(b).encode())])[0] for b in bodies]
+    alone = [
+        next(made.scorer.answer([Call("invocations", json.dumps(b).encode())])) for b in bodies
+    ]
     made.trust()
     calls = [Call("invocations", json.dumps(body).encode()) for body in bodies]
-    assert made.scorer.answer(calls) == alone
+    assert list(made.scorer.answer(calls)) == alone
     assert made.native.sizes == [3]
     assert made.scorer.takes_several
 

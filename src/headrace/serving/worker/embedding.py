@@ -6,8 +6,9 @@ import base64
 import json
 import sys
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -27,24 +28,25 @@ class _Asked:
     dimensions: int | None
 
 
-def embedded(model: PyFuncModel, calls: Sequence[Call]) -> list[Answered | Failed]:
+def embedded(model: PyFuncModel, calls: Sequence[Call]) -> Iterator[Answered | Failed]:
     """An answer for each of these calls of the kind `embeddings`. They are embedded together; where
-    that fails, each alone, so that only the one fails whose fault it is.
+    that fails, each alone when its answer is asked for, so that only the one fails whose fault it
+    is.
     """
     asked = [_Asked(**json.loads(call.body)) for call in calls]
     count = _counting(model)
     if len(asked) == 1 or count is None:
-        return [_alone(model, each) for each in asked]
+        return map(partial(_alone, model), asked)
     try:
         vectors, _ = _vectors(model, [text for each in asked for text in each.texts])
     except Exception:  # noqa: BLE001 - whose fault it is shows when they are asked alone
-        return [_alone(model, each) for each in asked]
+        return map(partial(_alone, model), asked)
     answers: list[Answered | Failed] = []
     rest = iter(vectors)
     for each in asked:
         tokens = sum(count(text) for text in each.texts)
         answers.append(_told(each, [*islice(rest, len(each.texts))], tokens))
-    return answers
+    return iter(answers)
 
 
 def _alone(model: PyFuncModel, asked: _Asked) -> Answered | Failed:

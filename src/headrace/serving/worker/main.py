@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import select
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from headrace.errors import HeadraceError
 from headrace.models.handover import load_handed
 from headrace.models.pyfunc import PyFuncModel
+from headrace.serving.calls import DeadlineExceeded
 from headrace.serving.engines.memory import count_on, held_memory
 from headrace.serving.engines.raised import cut, message_of, trace_of
 from headrace.serving.worker import process
@@ -33,6 +35,14 @@ MAX_ANSWER: Final = 512 << 20
 _CHUNK: Final = 1 << 18
 _FRAME: Final = 4 << 20
 """Bytes of answers after which those that are there are sent."""
+_SOON: Final = 0.05
+"""Seconds after which those that are there are sent, though others are still missing."""
+_LATE: Final = Failed(
+    "The requests that came together with this one took all of the time that there was. The "
+    "server's --timeout sets that.",
+    DeadlineExceeded.error_code,
+    DeadlineExceeded.http_status,
+)
 _WIDEST: Final = 12
 """Bytes that a character may take in the head of a frame."""
 _SIGN_OF_LIFE: Final = 1.0
@@ -93,7 +103,7 @@ class Worker:
     def _take(self, head: dict[str, Any], body: bytes | bytearray) -> None:
         op = head["op"]
         if op == "predict":
-            self._predict(calls_of(head["calls"], body))
+            self._predict(calls_of(head["calls"], body), head.get("seconds"))
         elif op == "generate" and self._generator is not None:
             self._generator.add(head)
         elif op == "cancel" and self._generator is not None:
@@ -139,27 +149,43 @@ class Worker:
             }
         )
 
-    def _predict(self, calls: Sequence[Call]) -> None:
-        assert self._scorer is not None, "the server asks only what has said that it is ready"
-        answers = _answers_of(self._scorer, calls)
-        head: dict[str, Any] = {"op": "answers", "takes_several": self._scorer.takes_several}
+    def _predict(self, calls: Sequence[Call], seconds: float | None) -> None:
+        """Answer calls, each as soon as its answer is there. Nobody waits for them any more after
+        `seconds`, where these are given.
+        """
+        scorer = self._scorer
+        assert scorer is not None, "the server asks only what has said that it is ready"
+        spoke = time.monotonic()
+        until = math.inf if seconds is None else spoke + seconds
         told: list[list[Any]] = []
         bodies: list[bytes | bytearray] = []
-        size = 0
-        for answer in answers:
-            if size > _FRAME:
-                self._say({**head, "answers": told}, bodies)
-                told, bodies, size = [], [], 0
+        size, is_spent = 0, False
+        answers = _in_time(_answers_of(scorer, calls), len(calls), until)
+        for place, answer in enumerate(answers, 1):
             told.append(told_answer(answer))
             if isinstance(answer, Answered):
                 bodies.append(answer.body)
                 size += len(answer.body)
             else:
                 size += _WIDEST * (len(answer.message) + len(answer.trace or ""))
-        if self._memory_limit:
-            head["memory"] = held_memory()
-            head["is_spent"] = any(map(_is_out_of_memory, answers))
-        self._say({**head, "answers": told}, bodies)
+                is_spent = is_spent or _is_out_of_memory(answer)
+            now = time.monotonic()
+            if place < len(calls) and (size > _FRAME or now - spoke > _SOON):
+                self._say_answers(told, bodies)
+                told, bodies, size, spoke = [], [], 0, now
+        memory = {"memory": held_memory(), "is_spent": is_spent} if self._memory_limit else {}
+        self._say_answers(told, bodies, memory)
+
+    def _say_answers(
+        self,
+        told: list[list[Any]],
+        bodies: list[bytes | bytearray],
+        memory: Mapping[str, Any] | None = None,
+    ) -> None:
+        assert self._scorer is not None
+        takes_several = self._scorer.takes_several
+        head = {"op": "answers", "takes_several": takes_several, "answers": told}
+        self._say({**head, **(memory or {})}, bodies)
 
     def _step(self, generator: Generator) -> None:
         try:
@@ -185,18 +211,30 @@ class Worker:
             self._socket.sendall(piece)
 
 
-def _answers_of(scorer: Scorer, calls: Sequence[Call]) -> list[Answered | Failed]:
+def _answers_of(scorer: Scorer, calls: Sequence[Call]) -> Iterator[Answered | Failed]:
     """What the scorer answers. A model that wants to end the process fails for its request alone:
     where several were answered together, for the one of them that does it.
     """
-    try:
-        answers = scorer.answer(calls)
-        assert len(answers) == len(calls)
-        return [_bounded(answer) for answer in answers]
-    except BaseException as error:  # noqa: BLE001 - exit() and the like, in the model's code
-        if len(calls) == 1:
-            return [raised_by(error)]
-    return [answer for call in calls for answer in _answers_of(scorer, [call])]
+    found = scorer.answer(calls)
+    for place in range(len(calls)):
+        answer: Answered | Failed | None
+        try:
+            answer = _bounded(next(found))
+        except BaseException as error:  # noqa: BLE001 - exit() and the like, in the model's code
+            answer = raised_by(error) if len(calls) == 1 else None
+        if answer is None:
+            for call in calls[place:]:
+                yield from _answers_of(scorer, [call])
+            return
+        yield answer
+
+
+def _in_time(
+    answers: Iterator[Answered | Failed], count: int, until: float
+) -> Iterator[Answered | Failed]:
+    """The first of them in any case, and the others as long as somebody waits for them."""
+    for place in range(count):
+        yield next(answers) if not place or time.monotonic() < until else _LATE
 
 
 def _bounded(answer: Answered | Failed) -> Answered | Failed:
