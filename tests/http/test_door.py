@@ -116,6 +116,12 @@ def until(is_so: Callable[[], bool]) -> None:
         threading.Event().wait(0.01)
 
 
+def since(side: Any) -> float:
+    """Since when a connection has waited, once it does."""
+    until(lambda: side.waits() is not None)
+    return float(side.waits()[1])
+
+
 def has_waited(side: Any) -> bool:
     """Whether a connection has waited for so long that it gives way."""
     waits = side.waits()
@@ -189,7 +195,7 @@ def test_who_was_idle_longest_gives_way(live: LiveApp, stack: ExitStack) -> None
     assert [ask(each) for each in kept] == [200] * ROOM
     sides = [side_of(live, each) for each in kept]
     for again in (0, 2):  # so that the one in the middle asked last long before
-        while sides[again].waits()[1] <= sides[1].waits()[1]:
+        while since(sides[again]) <= since(sides[1]):
             assert ask(kept[again]) == 200
     until(lambda: all(map(has_waited, sides)))
     late = stack.enter_context(live.connect())
