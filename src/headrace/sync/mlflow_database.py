@@ -24,7 +24,7 @@ from headrace.sync.mlflow_places import ArtifactPlaces
 from headrace.sync.mlflow_remarks import Remarks, note_left_out
 from headrace.sync.mlflow_rows import PostgresRows, Rows, SqliteRows
 from headrace.sync.mlflow_run_rows import Histories, read_runs
-from headrace.sync.mlflow_tables import MlflowTables, grouped, marks, pages
+from headrace.sync.mlflow_tables import MlflowTables, grouped, marks
 from headrace.sync.mlflow_values import name_in_workspace
 from headrace.sync.source import Files
 
@@ -70,14 +70,7 @@ class MlflowDatabase:
 
     def experiments(self) -> Iterator[Experiment]:
         """See Source."""
-        end = f"ORDER BY experiment_id LIMIT {_PAGE}"
-        first = self._tables.select("experiments", _EXPERIMENT, end)
-        following = f"WHERE experiment_id > ? {end}"
-        for page in pages(
-            _PAGE,
-            first,
-            lambda last: self._tables.select("experiments", _EXPERIMENT, following, last[0]),
-        ):
+        for page in self._tables.pages("experiments", _EXPERIMENT, "1 = 1", size=_PAGE):
             ids = [row[0] for row in page]
             tags = grouped(
                 self._tables.select(

@@ -44,16 +44,9 @@ def read_logged_models(
     tables: MlflowTables, experiment_id: str, complain: Callable[[str], None]
 ) -> Iterator[LoggedModel]:
     """The logged models of an experiment that are not deleted, by id."""
-    alive = "WHERE experiment_id = ? AND lifecycle_stage = 'active'"
-    end = f"ORDER BY model_id LIMIT {_PAGE}"
+    alive = "experiment_id = ? AND lifecycle_stage = 'active'"
     number = int(experiment_id)
-    first = tables.select("logged_models", _LOGGED, f"{alive} {end}", number)
-
-    def after(last: Any) -> list[Any]:
-        where = f"{alive} AND model_id > ? {end}"
-        return tables.select("logged_models", _LOGGED, where, number, last[0])
-
-    for page in pages(_PAGE, first, after):
+    for page in tables.pages("logged_models", _LOGGED, alive, number, size=_PAGE):
         content = _PageContent(tables, [row[0] for row in page])
         for row in page:
             try:
@@ -185,15 +178,8 @@ def read_versions(
     """The versions of a registered model that are not deleted, by rising number."""
     space, name = _workspace_of(tables, shown_name)
     table = "model_versions"
-    of_model = f"WHERE name = ? AND {tables.workspace(table)} = ?"
-    end = f"ORDER BY version LIMIT {_PAGE}"
-    first = tables.select(table, _VERSION, f"{of_model} {end}", name, space)
-
-    def after(last: Any) -> list[Any]:
-        where = f"{of_model} AND version > ? {end}"
-        return tables.select(table, _VERSION, where, name, space, last[0])
-
-    for page in pages(_PAGE, first, after):
+    of_model = f"name = ? AND {tables.workspace(table)} = ?"
+    for page in tables.pages(table, _VERSION, of_model, name, space, size=_PAGE):
         numbers = [row[0] for row in page]
         tags = grouped(
             tables.select(

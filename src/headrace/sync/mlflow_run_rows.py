@@ -32,16 +32,8 @@ def read_runs(
     tables: MlflowTables, experiment_id: str, complain: Callable[[str], None]
 ) -> Iterator[Run]:
     """The runs of an experiment by id; one that makes no sense is told to `complain`."""
-    of_experiment = "WHERE experiment_id = ?"
-    end = f"ORDER BY run_uuid LIMIT {_PAGE}"
     number = int(experiment_id)
-    first = tables.select("runs", _RUN, f"{of_experiment} {end}", number)
-
-    def after(last: Any) -> list[Any]:
-        where = f"{of_experiment} AND run_uuid > ? {end}"
-        return tables.select("runs", _RUN, where, number, last[0])
-
-    for page in pages(_PAGE, first, after):
+    for page in tables.pages("runs", _RUN, "experiment_id = ?", number, size=_PAGE):
         content = _PageContent(tables, [row[0] for row in page])
         for row in page:
             try:

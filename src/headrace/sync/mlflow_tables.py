@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from headrace.sync.mlflow_rows import Row, Rows
@@ -67,6 +67,21 @@ class MlflowTables:
         query = f"SELECT {self.pick(table, *columns)} FROM {table} {rest}"  # noqa: S608 - names are ours
         return self._rows.all(query, parameters)
 
+    def pages(
+        self, table: str, columns: Sequence[str], where: str, *parameters: Any, size: int
+    ) -> Iterator[list[Row]]:
+        """Rows of one table, `size` at a time, by the first of the columns, which is unlike in all
+        rows that `where` holds for.
+        """
+        end = f"ORDER BY {columns[0]} LIMIT {size}"
+        first = self.select(table, columns, f"WHERE {where} {end}", *parameters)
+
+        def after(last: Row) -> list[Row]:
+            rest = f"WHERE {where} AND {columns[0]} > ? {end}"
+            return self.select(table, columns, rest, *parameters, last[0])
+
+        return pages(size, first, after)
+
     def query(self, tables: Iterable[str], query: str, *parameters: Any) -> list[Row]:
         """Rows of a query over several tables; none where one of them is missing."""
         if not all(map(self.has, tables)):
@@ -109,7 +124,7 @@ def grouped(rows: Iterable[Row]) -> dict[Any, list[Row]]:
     return groups
 
 
-def pages(size: int, first: list[Row], after: Any) -> Iterator[list[Row]]:
+def pages(size: int, first: list[Row], after: Callable[[Row], list[Row]]) -> Iterator[list[Row]]:
     """`first`, and then the pages that `after(last row of the one before)` gives."""
     page = first
     while page:
