@@ -78,14 +78,16 @@ class ArtifactReader(Protocol):
         """Let go of the file. May be called twice."""
         ...
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None: ...
+    ) -> None:
+        self.close()
 
 
 class ArtifactWriter(Protocol):
@@ -111,14 +113,16 @@ class ArtifactWriter(Protocol):
         """Throw away what was written. After a commit, or a second time, it does nothing."""
         ...
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None: ...
+    ) -> None:
+        self.abort()
 
 
 class ReadableArtifacts(Protocol):

@@ -14,8 +14,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from headrace.artifacts.base import (
@@ -165,7 +164,7 @@ class HttpArtifactStore:
 _SAYS_NOTHING: Final = server_info.ServerInfo("", False, False, False, False, False, False, "")
 
 
-class HttpReader:
+class HttpReader(ArtifactReader):
     """A file of a server, or a `window` (start, stop) of it, open for reading; see ArtifactReader.
 
     `target` is its path on the server, or a signed URL, which is asked with `headers`.
@@ -215,17 +214,6 @@ class HttpReader:
         self._whole = None
         self._open.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def _stream(self, start: int, stop: int) -> Iterator[bytes]:
         response = self._whole
         self._whole = None
@@ -253,7 +241,7 @@ class HttpReader:
         return response
 
 
-class HttpWriter:
+class HttpWriter(ArtifactWriter):
     """A file on its way to a server; see ArtifactWriter."""
 
     def __init__(self, store: HttpArtifactStore, path: str) -> None:
@@ -287,17 +275,6 @@ class HttpWriter:
     def abort(self) -> None:
         """See ArtifactWriter."""
         self._spool.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.abort()
 
 
 class _Pieces:

@@ -16,8 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from headrace.artifacts.base import (
@@ -170,7 +169,7 @@ class LocalArtifactStore:
             return writer.commit_filled(copy(writer.fileno()))
 
 
-class LocalReader:
+class LocalReader(ArtifactReader):
     """An open file of a LocalArtifactStore; see ArtifactReader."""
 
     def __init__(self, path: str, fd: int) -> None:
@@ -202,19 +201,8 @@ class LocalReader:
         if fd >= 0:
             os.close(fd)
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-class LocalWriter:
+class LocalWriter(ArtifactWriter):
     """A temporary file that `place` moves to where it belongs; see ArtifactWriter.
 
     `place` is given the SHA-256 of the content and the temporary file's path.
@@ -278,17 +266,6 @@ class LocalWriter:
             os.close(fd)
             with suppress(FileNotFoundError):
                 os.unlink(self._temp)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.abort()
 
 
 def etag_of(status: os.stat_result) -> str:
