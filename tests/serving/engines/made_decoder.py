@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from headrace.errors import InvalidRequest
 from headrace.serving.engines.decoder import Decoder, TextStream
-from headrace.serving.engines.memory import Room
+from headrace.serving.engines.room import Room
 
 KNOWN: Final = {
     "Which town?": "The town is called Gruyères, I think.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -10,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.models.flavors.openai_requests import Sampling
+from headrace.serving.engines import room
 from headrace.serving.engines.base import Finished, Generation, GenerationEngine
 from headrace.serving.engines.loop import ContinuousLoop
-from headrace.serving.engines.memory import Room
+from headrace.serving.engines.room import Layout, Room
 from headrace.testing.generation import (
     GREEDY,
     ChoicesContract,
@@ -221,3 +223,39 @@ def test_requests_take_turns_at_memory_too() -> None:
     assert sorted(over) == [1] * 6 + [2, 3]
     assert over.index(2) <= 3
     assert over.index(3) <= 5
+
+
+def test_loops_that_share_memory_take_no_more_than_there_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(room, "_LOOK_EVERY", 0.0)
+    all_there_is = 600
+    decoders: list[MadeDecoder] = []
+
+    def free() -> int:
+        return all_there_is - sum(map(held_by, decoders))
+
+    layout = Layout(token_bytes=1, stretch_bytes=2 * mmap.PAGESIZE)
+    for _ in range(2):
+        decoders.append(MadeDecoder(slots=8, room=layout.room(free, 8, 400, "made")))
+    talks = [Conversation(ContinuousLoop(each, chunk=1000)) for each in decoders]
+    for talk in talks:
+        talk.add(*(of(LONG, key) for key in range(8)))
+    both: list[tuple[int, int]] = []
+    while not all(talk.engine.is_idle for talk in talks):
+        for talk in talks:
+            talk.step()
+            assert free() >= 0
+        both.append((held_by(decoders[0]), held_by(decoders[1])))
+    assert max(map(sum, both)) > 0.7 * all_there_is
+    assert max(map(min, both)) > 1.5 * LONG  # nobody starves beside the other
+    at_ease, _ = talk_with(100 * LONG, slots=8)
+    at_ease.add(*(of(LONG, key) for key in range(8)))
+    expected = {key: each.answer() for key, each in at_ease.finish().items()}
+    for talk in talks:
+        assert {key: each.answer() for key, each in talk.told.items()} == expected
+
+
+def held_by(decoder: MadeDecoder) -> int:
+    """Tokens."""
+    return sum(map(len, decoder._held.values()))

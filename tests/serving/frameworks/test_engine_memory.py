@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 from headrace.models.flavors.openai_requests import Sampling
-from headrace.serving.engines import onnxruntime_session, torch_decoder
+from headrace.serving.engines import onnxruntime_session, room, torch_decoder
 from headrace.serving.engines.base import Generation, GenerationEngine
 from headrace.serving.engines.loop import ContinuousLoop
+from headrace.serving.engines.room import Room
 from headrace.testing.generation import (
     GREEDY,
     ChoicesContract,
@@ -70,7 +71,7 @@ def make(request: pytest.FixtureRequest, checkpoint: Path, tmp_path_factory: Any
 
         def over_torch(slots: int, free: int) -> GenerationEngine:
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(torch_decoder, "free_memory", lambda: free)
+                patch.setattr(torch_decoder, "free_memory", left_of(free))
                 return torch_engine(pipeline, {}, "tiny", slots=slots, threads=1)
 
         return over_torch
@@ -82,10 +83,16 @@ def make(request: pytest.FixtureRequest, checkpoint: Path, tmp_path_factory: Any
 
     def made(slots: int, free: int) -> GenerationEngine:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(onnxruntime_session, "free_memory", lambda: free)
+            patch.setattr(onnxruntime_session, "free_memory", left_of(free))
             return genai_engine(model, slots=slots)
 
     return made
+
+
+def left_of(free: int) -> Callable[[], int]:
+    """What is left of so many bytes, by what all engines take from now on."""
+    before = held_bytes()
+    return lambda: free - (held_bytes() - before)
 
 
 def free_for(tokens: int) -> int:
@@ -100,8 +107,8 @@ class TestWithLittleMemory(TogetherContract, ChoicesContract):
     def engine(self, make: Engines) -> GenerationEngine:
         engine = make(4, free_for(100_000))
         assert isinstance(engine, ContinuousLoop)
-        room = engine._decoder.room
-        engine._decoder.room = replace(room, tokens=2 * room.needed(130))  # of 4, two fit
+        overhead = engine._decoder.room.overhead
+        engine._decoder.room = Room(2 * (130 + overhead), overhead)  # of 4, two fit
         return engine
 
     @pytest.fixture
@@ -178,7 +185,7 @@ def test_answers_that_outgrow_the_memory_are_as_alone(make: Engines) -> None:
     """The last to join steps back, and takes in again what it said."""
     engine = make(3, free_for(2_000))
     assert isinstance(engine, ContinuousLoop)
-    engine._decoder.room = replace(engine._decoder.room, tokens=500, overhead=0)
+    engine._decoder.room = Room(500)
     talk = Conversation(engine)
     wordy = [babble(key, 20, 300) for key in range(3)]
     talk.add(*wordy)
@@ -190,6 +197,27 @@ def test_answers_that_outgrow_the_memory_are_as_alone(make: Engines) -> None:
     assert (max(under_way), under_way[250]) == (3, 1)
     for each in wordy:
         assert talk.told[each.key].answer() == alone(engine, each).answer()
+
+
+def test_engines_that_share_memory_take_no_more_than_there_is(
+    make: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of several workers do."""
+    monkeypatch.setattr(room, "_LOOK_EVERY", 0.0)
+    gc.collect()
+    before = held_bytes()
+    free = free_for(6_000)
+    talks = [Conversation(make(8, free)) for _ in range(2)]
+    for talk in talks:
+        talk.add(*(babble(key, 750, 60) for key in range(8)))
+    most = 0
+    while not all(talk.engine.is_idle for talk in talks):
+        for talk in talks:
+            talk.step()
+        most = max(most, held_bytes() - before)
+    assert 0.4 * free < most < free
+    expected = alone(talks[0].engine, babble(3, 750, 60)).answer()
+    assert [talk.finish()[3].answer() for talk in talks] == [expected, expected]
 
 
 def test_one_alone_may_take_more_than_there_is(make: Engines) -> None:

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from headrace.serving.engines.memory import Room
+from headrace.serving.engines.room import Room
 
 if TYPE_CHECKING:
     import numpy as np

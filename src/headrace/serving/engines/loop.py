@@ -6,6 +6,7 @@ import heapq
 import time
 from collections import deque
 from collections.abc import Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from headrace.serving.engines.base import Event, Generation, GenerationEngine, Started
@@ -75,6 +76,7 @@ class ContinuousLoop(GenerationEngine):
         events: list[Event] = []
         if self._new:
             self._read(events)
+        self._look_at_memory()
         while self._free and (choice := self._waiting.first()) and self._has_room(choice):
             self._waiting.take()
             self._join(choice, events)
@@ -146,6 +148,10 @@ class ContinuousLoop(GenerationEngine):
         return not others or self._decoder.room.holds(
             each.length_soon for each in (*others, choice)
         )
+
+    def _look_at_memory(self) -> None:
+        made = (each.length for each in self._active)
+        self._decoder.room.look(chain(made, (each.taken for each in self._joining)))
 
     def _stay_within_memory(self) -> None:
         """Have those that joined last step back, until there is memory for a step of the others."""

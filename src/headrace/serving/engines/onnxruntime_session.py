@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from headrace.errors import InvalidModel, InvalidRequest
 from headrace.serving.engines.genai_description import Description
-from headrace.serving.engines.memory import Layout, free_memory
+from headrace.serving.engines.memory import free_memory
 from headrace.serving.engines.reserved import Reserved
+from headrace.serving.engines.room import Layout
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,7 +84,7 @@ class CachedSession:
         each = self._size * self._type.itemsize
         row = self._heads * each
         layout = Layout(row * len(description.past), each, copied_bytes=row)
-        self.room = layout.room(free_memory(), rows, description.context_length, description.file)
+        self.room = layout.room(free_memory, rows, description.context_length, description.file)
         """How much memory there is for what the rows hold."""
         self._gives_back = layout.gives_back(description.context_length)
         self.rows = rows

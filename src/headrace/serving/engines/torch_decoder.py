@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from headrace.errors import InvalidRequest
 from headrace.models.flavors.openai_engine import Engine
 from headrace.serving.engines.decoder import Decoder, TextStream
-from headrace.serving.engines.memory import Layout, free_memory
+from headrace.serving.engines.memory import free_memory
+from headrace.serving.engines.room import Layout
 from headrace.serving.engines.torch_cache import Places, SlotLayer
 from headrace.serving.engines.torch_text import StreamedText, backend_decode
 
@@ -69,7 +70,7 @@ class TorchDecoder(Decoder):
         each = [size for layer in self._layers for size in layer.token_bytes]
         layout = Layout(sum(each), min(each))
         self._gives_back = layout.gives_back(self.context_length)
-        self.room = layout.room(free_memory(), self.slots, self.context_length, self.model_name)
+        self.room = layout.room(free_memory, self.slots, self.context_length, self.model_name)
 
     def render(self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None) -> str:
         """See Decoder."""

@@ -11,8 +11,8 @@ from headrace.models.flavors.transformers_generation import PipelineEngine, chec
 from headrace.serving.engines.base import GenerationEngine
 from headrace.serving.engines.interleaved import Interleaved
 from headrace.serving.engines.loop import ContinuousLoop
-from headrace.serving.engines.memory import fitting
 from headrace.serving.engines.reserved import as_many_as_granted
+from headrace.serving.engines.room import fitting
 from headrace.serving.engines.sampling import NAMES
 from headrace.serving.engines.torch_checking import why_not_together
 from headrace.serving.engines.torch_decoder import TorchDecoder, context_length
