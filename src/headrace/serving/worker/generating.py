@@ -30,7 +30,6 @@ class Generator:
             "model_name": engine.model_name,
             "capacity": engine.capacity,
             "context_length": engine.context_length,
-            "has_logprobs": engine.has_logprobs,
             "is_own_answer": is_own_answer,
         }
         """What the server has to know."""
