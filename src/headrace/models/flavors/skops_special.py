@@ -159,13 +159,18 @@ def _lightgbm_booster(state: Mapping[str, Any]) -> Any:
 
 
 def _xgboost_booster(state: Mapping[str, Any]) -> Any:
+    """Without the configuration of its training, which nothing predicts by and nobody checked."""
     import xgboost
+
+    from headrace.models.flavors.xgboost_check import check_model, model_in_state
 
     content = state.get("handle")
     if not isinstance(content, bytearray):
         raise ValueError("an XGBoost booster has no model")
+    model = model_in_state(content)
+    check_model(bytes(model), xgboost.__version__)
     made = xgboost.Booster()
-    made.__setstate__({"handle": content})
+    made.load_model(model)
     return made
 
 

@@ -61,11 +61,10 @@ class XgboostFlavor(Flavor):
 
     def load(self, folder: VerifiedFolder, facts: Mapping[str, Any]) -> Any:
         """See Flavor. Without `model_class` it is a booster, as MLflow wrote once."""
-        name = facts.get("data") or "model.xgb"
+        name = str(facts.get("data") or "model.xgb")
         model = class_named(folder, facts.get("model_class") or BOOSTER, "xgboost", CLASSES)()
-        data = folder.read(str(name))
-        if not data:  # which XGBoost ends the process for
-            raise InvalidModel(f"'{name}' is empty; it should be a model of XGBoost.")
+        data = folder.read(name)
+        _check(folder, name, data)
         try:
             model.load_model(bytearray(data))
         # XGBoost's own errors are of its own class, which is not imported here; JSON's are others.
@@ -80,6 +79,27 @@ class XgboostFlavor(Flavor):
     ) -> Predictor:
         """See Flavor."""
         return _XgboostPredictor(native)
+
+
+def _check(folder: VerifiedFolder, name: str, data: bytes) -> None:
+    """Raise InvalidModel for what would end the process, or might and nobody trusted has signed."""
+    import xgboost
+
+    from headrace.models.flavors.xgboost_check import check_model
+    from headrace.models.flavors.xgboost_fields import NotChecked
+
+    if not data:  # which XGBoost ends the process for, whoever signed it
+        raise InvalidModel(f"'{name}' is empty; it should be a model of XGBoost.")
+    try:
+        check_model(data, xgboost.__version__)
+    except NotChecked as error:
+        if not folder.is_trusted:
+            raise InvalidModel(
+                f"'{name}' cannot be checked as a model of XGBoost: {error}. Save it again with a "
+                "newer or older XGBoost; or, if you know who made it, load it with trust=True."
+            ) from error
+    except ValueError as error:
+        raise InvalidModel(f"'{name}' is no model that XGBoost can load: {error}.") from error
 
 
 _SKLEARN: Final = ("scikit-learn",)
