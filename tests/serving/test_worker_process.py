@@ -69,7 +69,7 @@ async def test_a_worker_answers_in_order_and_says_what_it_holds(unruly: Path) ->
     ready = await worker.start()
     assert ready.generates is None
     assert ready.memory
-    worker.predict([Call("invocations", asked(("echo", number))) for number in range(3)])
+    worker.predict([Call("invocations", asked(("echo", number))) for number in range(3)], 60)
     answers = [await notes.answers.get() for _ in range(3)]
     assert [each.body for each in answers if isinstance(each, Answered)] == [
         b'{"predictions": ["%d.0"]}' % number for number in range(3)
@@ -84,8 +84,8 @@ async def test_answers_that_were_sent_before_the_end_are_heard(unruly: Path) -> 
     notes = Notes()
     worker = WorkerProcess(spec_of(unruly), notes, None)
     await worker.start()
-    worker.predict([Call("invocations", asked(("echo", 1)))])
-    worker.predict([Call("invocations", asked("exit"))])
+    worker.predict([Call("invocations", asked(("echo", 1)))], 60)
+    worker.predict([Call("invocations", asked("exit"))], 60)
     assert (await notes.losses.get()).reason == "it ended with status 5"
     assert isinstance(notes.answers.get_nowait(), Answered)
 
