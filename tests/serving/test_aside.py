@@ -24,7 +24,7 @@ asyncio.run(main())
 
 
 _STOPS = """
-import os, signal, threading
+import os, signal, sys, threading
 from headrace.models.sources import ModelSource, Version
 from headrace.serving.loading import VersionLoader
 from headrace.serving.run import Serving, serve
@@ -35,11 +35,16 @@ class Silent(ModelSource):
     can_move = False
 
     def current(self):
+        self.answer("current")
         return Version(self.uri, "1")
 
     def fetch(self, version):
-        os.kill(os.getpid(), signal.SIGINT)
-        threading.Event().wait()
+        self.answer("fetch")
+
+    def answer(self, asked):
+        if asked == sys.argv[1]:
+            os.kill(os.getpid(), signal.SIGINT)
+            threading.Event().wait()
 
 try:
     serve(Serving({"churn": Silent()}), VersionLoader(ServingSettings(port=0)))
@@ -52,8 +57,9 @@ def test_a_program_ends_though_something_still_blocks() -> None:
     subprocess.run([sys.executable, "-c", _ENDS], check=True, timeout=30)
 
 
-def test_a_server_stops_though_its_model_never_comes() -> None:
-    command = [sys.executable, "-c", _STOPS]
+@pytest.mark.parametrize("silent_at", ["current", "fetch"])
+def test_a_server_stops_though_its_registry_never_answers(silent_at: str) -> None:
+    command = [sys.executable, "-c", _STOPS, silent_at]
     done = subprocess.run(command, check=True, timeout=30, stdout=subprocess.PIPE)
     assert done.stdout == b"stopped\n"
 

@@ -26,6 +26,7 @@ from headrace.http.listening import (
 from headrace.models.cache import cache_root
 from headrace.models.sources import ModelSource
 from headrace.serving.app import create_app
+from headrace.serving.aside import aside
 from headrace.serving.loading import VersionLoader
 from headrace.serving.recording import Recorder
 from headrace.serving.rollout import Rollout
@@ -137,7 +138,7 @@ async def _first(name: str, source: ModelSource, loader: VersionLoader) -> Serve
     """The version that a server starts with. One that fails its example answers nevertheless:
     there is none to go on with.
     """
-    version = await asyncio.to_thread(source.current)
+    version = await aside(source.current)
     loaded = await loader.load(name, source, version)
     try:
         await loader.check(loaded)
