@@ -46,7 +46,7 @@ def test_a_piece_is_sent_as_soon_as_it_is_there(server: ServingProcess, tmp_path
 def test_a_stream_that_nobody_reads_frees_its_place(server: ServingProcess) -> None:
     """The only one that the model has, though it would never end."""
     with streaming(server, saying("forever more", stream=True)) as stream:
-        assert next(stream.pieces()) == "more"
+        assert next(stream.pieces()).startswith("more")  # pieces that wait go together
         wait_until_busy(server, queued=0, under_way=1)
         stream.hang_up()
         assert said(server) == "hello"
