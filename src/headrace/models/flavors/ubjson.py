@@ -18,11 +18,13 @@ _MARKERS: Final = dict(zip("iUIulmLMdD", "bBhHiIqQfd", strict=True))
 _FORMS: Final = {marker: f">{letter}" for marker, letter in _MARKERS.items()}
 """The numbers by their markers, as `struct` names their forms: the highest byte first."""
 _NUMBERS: Final = {ord(marker): struct.Struct(form) for marker, form in _FORMS.items()}
-_INT64: Final = _NUMBERS[ord("L")]
+_SIZES: Final = {marker: form.size for marker, form in _NUMBERS.items()}
+_LENGTH: Final = struct.Struct(">Bq")
+"""A length with its marker, which is `L`."""
 _CONSTANTS: Final = {ord("Z"): None, ord("T"): True, ord("F"): False}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen would take twice as long to make, of which there are thousands
 class TypedArray:
     """An array of numbers of one kind, where they lie in the data: nothing was copied.
 
@@ -36,7 +38,7 @@ class TypedArray:
 
     def __len__(self) -> int:
         """How many numbers there are."""
-        return len(self.data) // struct.calcsize(_FORMS[self.marker])
+        return len(self.data) // _SIZES[ord(self.marker)]
 
     @property
     def form(self) -> str:
@@ -52,7 +54,7 @@ def read_ubjson(data: bytes | bytearray | memoryview) -> Any:
     """
     reader = _Reader(memoryview(data))
     value = reader.value(0)
-    if reader.at != len(reader.data):
+    if reader.at != reader.end:
         raise ValueError(f"it goes on after its end, at byte {reader.at}")
     return value
 
@@ -74,19 +76,18 @@ def part_of(data: bytes | bytearray | memoryview, key: str) -> memoryview:
 
 
 class _Reader:
-    """Where the reading is: `at` is the next byte of `data`."""
+    """Where the reading is: `at` is the next byte of `data`, which has `end` of them."""
 
     def __init__(self, data: memoryview) -> None:
         self.data = data
+        self.end = len(data)
         self.at = 0
 
     def byte(self) -> int:
         """The next byte."""
-        at = self.at
-        if at >= len(self.data):
-            raise ValueError("it is cut off")
-        self.at = at + 1
-        return self.data[at]
+        found = self._peek()
+        self.at += 1
+        return found
 
     def spans(self) -> Any:
         """The entries of an object whose `{` was read: key, first byte, byte after the last."""
@@ -140,24 +141,27 @@ class _Reader:
     def _typed(self) -> TypedArray:
         self.at += 1
         marker = self.byte()
-        if marker not in _NUMBERS:
+        size = _SIZES.get(marker)
+        if size is None:
             raise ValueError(f"an array is of the kind 0x{marker:02x}, which is no kind of numbers")
         if self.byte() != ord("#"):
             raise ValueError(f"an array has a kind and no count, at byte {self.at - 1}")
-        size = _NUMBERS[marker].size
         taken = self._length(size) * size
         start, self.at = self.at, self.at + taken
         return TypedArray(chr(marker), self.data[start : self.at])
 
     def _length(self, size: int) -> int:
         """A count of things of at least `size` bytes, all of which can lie in the data."""
-        marker = self.byte()
+        at = self.at + _LENGTH.size
+        if at > self.end:
+            raise ValueError("it is cut off")
+        marker, length = _LENGTH.unpack_from(self.data, self.at)
         if marker != ord("L"):
             raise ValueError(f"a length is of the kind 0x{marker:02x}; expected int64 (L)")
-        length: int = self._number(_INT64)
-        if not 0 <= length <= (len(self.data) - self.at) // size:
-            raise ValueError(f"a length is {length}, more than there is, at byte {self.at}")
-        return length
+        if not 0 <= length * size <= self.end - at:
+            raise ValueError(f"a length is {length}, more than there is, at byte {at}")
+        self.at = at
+        return int(length)
 
     def _text(self) -> str:
         length = self._length(1)
@@ -165,14 +169,13 @@ class _Reader:
         return str(self.data[start : self.at], "utf-8")
 
     def _number(self, form: struct.Struct) -> Any:
-        start = self.at
-        if len(self.data) - start < form.size:
+        start, self.at = self.at, self.at + form.size
+        if self.at > self.end:
             raise ValueError("it is cut off")
-        self.at = start + form.size
         return form.unpack_from(self.data, start)[0]
 
     def _peek(self) -> int:
-        if self.at >= len(self.data):
+        if self.at >= self.end:
             raise ValueError("it is cut off")
         return self.data[self.at]
 
