@@ -21,7 +21,8 @@ from sklearn.preprocessing import StandardScaler
 
 import headrace.sklearn
 from headrace.models.signature import infer_signature
-from headrace.serving.spawning import Reserve, close_stdin, flavors_in
+from headrace.serving.process_group import close_stdin
+from headrace.serving.spawning import Reserve, flavors_in
 from headrace.serving.worker.preparing import LIBRARIES
 from headrace.serving.worker_spec import WorkerSpec
 from tests.fixtures.child_process import start_child

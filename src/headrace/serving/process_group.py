@@ -13,8 +13,6 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-from headrace.serving.spawning import close_stdin
-
 
 class ProcessGroup:
     """A process that leads a group of its own. Belongs to the event loop that it is made in."""
@@ -69,6 +67,12 @@ def end_group(leader: subprocess.Popen[bytes]) -> int:
     status = leader.wait()
     close_stdin(leader)
     return status
+
+
+def close_stdin(leader: subprocess.Popen[bytes]) -> None:
+    """Close our end of a worker's stdin, once it has ended: before, that would end it."""
+    if leader.stdin is not None:
+        leader.stdin.close()
 
 
 def kill_group(leader: subprocess.Popen[bytes]) -> None:

@@ -9,7 +9,6 @@ and imports what `worker.preparing` lists for these; a model that is refused has
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
+from headrace.serving.process_group import end_group
 from headrace.serving.worker import boot
 from headrace.serving.worker.frames import pack
 from headrace.serving.worker.preparing import LIBRARIES
@@ -124,12 +124,6 @@ class Reserve:
                     self._spawned.connection.sendall(piece)
 
 
-def close_stdin(process: subprocess.Popen[bytes]) -> None:
-    """Close our end of a worker's stdin, once it has ended: before, that would end it."""
-    if process.stdin is not None:
-        process.stdin.close()
-
-
 def flavors_in(folder: Path) -> list[str]:
     """Names that `LIBRARIES` has and the `MLmodel` in `folder` seems to: a guess, without parsing
     or checking it. Empty where it cannot be read.
@@ -153,9 +147,5 @@ def _environment(threads: int | None) -> dict[str, str]:
 
 
 def _end(spawned: Spawned) -> None:
-    process, connection = spawned
-    connection.close()
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    close_stdin(process)
+    spawned.connection.close()
+    end_group(spawned.process)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +21,8 @@ class WorkerSpec:
     config: dict[str, Any] | None = None
     """Goes over the model's own configuration."""
     engine: dict[str, Any] | None = None
-    """Which engine makes text, and how many places and threads it has."""
-    variables: Mapping[str, str] | None = None
-    """Environment variables, beside the server's own."""
+    """Which engine makes text, how many places and threads it has, and whether each error of the
+    model is logged in full."""
     program: tuple[str, ...] = PROGRAM
     """What the interpreter runs, before the number of the socket."""
     reserve: Reserve | None = None
@@ -36,7 +34,7 @@ class WorkerSpec:
         """The process of a worker, to be given the model. Raises OSError."""
         threads = (self.engine or {}).get("threads")
         ahead = self.reserve.take(self.python, threads) if self.reserve is not None else None
-        spawned = ahead or spawn(self.python, threads, self.variables, self.program)
+        spawned = ahead or spawn(self.python, threads, program=self.program)
         if self.niceness:
             own = os.getpriority(os.PRIO_PROCESS, 0)
             # It leads a group: all of its threads, and what it has started by now.
