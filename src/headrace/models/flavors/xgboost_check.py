@@ -34,7 +34,8 @@ _MOST_OUTPUTS: Final = 1 << 16
 _LEAVES_SINCE: Final = (3, 2)
 """The version of XGBoost from which on it reads `leaf_weights`."""
 _JSON_STRINGS: Final = re.compile(rb'"((?:[^"\\]|\\.)*)"(\s*:)?')
-_ROUND: Final = re.compile(r"[0-9]{1,9}")
+_ROUND: Final = re.compile(r"-1|[0-9]{1,9}")
+"""With the -1 that older versions wrote for none: XGBoost goes on to wherever it says."""
 _TREES: Final = ("trees", "tree_info", "gbtree_model_param")
 
 
@@ -203,7 +204,7 @@ def _check_rounds(
     )
     if "iteration_indptr" not in given:
         if not n_trees or n_trees % (parallel * n_groups):
-            raise ValueError(f"{what} has {n_trees} trees, which are no rounds of as many")
+            raise ValueError(f"{what} has {n_trees} trees and no rounds ('iteration_indptr')")
         return
     ends = whole_numbers(given, "iteration_indptr", what)
     if not ends or ends[0] != 0 or ends[-1] != n_trees or sorted(ends) != ends:

@@ -29,10 +29,12 @@ _NO_PARENT: Final = (-1, 2**31 - 1)
 _DELETED: Final = 2**31 - 1
 """As the feature of a node that was pruned: it stays, and nothing leads to it."""
 _OF_NODES: Final = ("left_children", "right_children", "parents", "split_indices")
-_NODE_COLUMNS: Final = (*_OF_NODES, "default_left", "split_conditions", "loss_changes")
+_NODE_COLUMNS: Final = (*_OF_NODES, "default_left", "split_conditions")
+_STATISTICS: Final = ("loss_changes", "sum_hessian")
 _OF_CATEGORIES: Final = ("categories_nodes", "categories_segments", "categories_sizes")
-_NEEDED: Final = ("id", "tree_param", "base_weights", "sum_hessian", *_NODE_COLUMNS)
-_OPTIONAL: Final = ("leaf_weights", "leaf_child_counts", "split_type", "categories")
+_NEEDED: Final = ("id", "tree_param", "base_weights", *_NODE_COLUMNS)
+_OF_LEAVES: Final = ("leaf_weights", "leaf_child_counts")
+_OPTIONAL: Final = (*_STATISTICS, *_OF_LEAVES, "split_type", "categories", *_OF_CATEGORIES)
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def _sizes(trees: Sequence[Any]) -> tuple[list[int], int]:
     sizes, widths, seen = [], set(), set()
     for number, tree in enumerate(trees):
         what = f"tree {number}"
-        fields(tree, what, _NEEDED, (*_OPTIONAL, *_OF_CATEGORIES))
+        fields(tree, what, _NEEDED, _OPTIONAL)
         given = tree["tree_param"]
         names = ("num_nodes", "num_feature", "num_deleted", "size_leaf_vector")
         fields(given, f"{what}, tree_param", names)
@@ -94,9 +96,9 @@ def _sizes(trees: Sequence[Any]) -> tuple[list[int], int]:
         count(given, "num_feature", what)
         width = max(count(given, "size_leaf_vector", what), 1)
         widths.add(width)
-        for name in _NODE_COLUMNS if width > 1 else (*_NODE_COLUMNS, "base_weights"):
+        of_numbers = (*_STATISTICS, "base_weights") if width == 1 else ()
+        for name in (*_NODE_COLUMNS, *of_numbers):
             items(tree, name, what, n_nodes)
-        items(tree, "sum_hessian", what, n_nodes)
         sizes.append(n_nodes)
         if type(tree["id"]) is not int or not 0 <= tree["id"] < len(trees) or tree["id"] in seen:
             raise ValueError(f"{what}: its id is not that of one tree")
@@ -119,6 +121,8 @@ def _check_vectors(forest: _Forest, width: int, *, has_leaves: bool) -> None:
             raise ValueError(
                 f"{what} has no 'leaf_weights'; an XGBoost before 3.2 saved it, and can load it"
             )
+        for name in _STATISTICS:
+            items(tree, name, what, int(size))
         left = _numbers(tree["left_children"], what, "left_children")
         n_leaves = int((left == -1).sum())
         items(tree, "leaf_weights", what, n_leaves * width)
