@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 
 import pytest
 
@@ -16,10 +15,9 @@ def stop_and_check(start_server: ServerLauncher, database_uri: str) -> None:
     writers = [Writer(number) for number in range(8)]
     with writing(server.port, writers):
         wait_for_writes(writers, 5)
-        began = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
+        # Less than the 30 seconds that calls under way may take: these take none.
         assert server.process.wait(timeout=20) == 0, server.log
-        assert time.monotonic() - began < 10
     assert "Traceback" not in server.log
     server = start_server(backend_store_uri=database_uri)
     with Caller(server.port) as caller:
@@ -45,9 +43,7 @@ def test_an_idle_connection_does_not_hold_the_server_up(start_server: ServerLaun
     server = start_server()
     with Caller(server.port) as idle:
         idle.call("GET", "experiments/get?experiment_id=0")
-        began = time.monotonic()
-        assert server.stop() == 0
-        assert time.monotonic() - began < 5
+        assert server.stop() == 0  # which waits for less than calls under way may take
 
 
 def test_ctrl_c_is_a_polite_end_too(start_server: ServerLauncher) -> None:

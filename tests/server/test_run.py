@@ -115,11 +115,9 @@ def test_it_starts_says_where_and_stops_with_status_0(start: Start, number: int)
     keeping = http.client.HTTPConnection("127.0.0.1", server.port)
     keeping.request("GET", "/version")
     keeping.getresponse().read()  # an idle connection does not keep the server up
-    began = time.monotonic()
     server.process.send_signal(number)
-    assert server.process.wait(10) == 0
+    assert server.process.wait(20) == 0  # calls under way would have had 30 seconds
     keeping.close()
-    assert time.monotonic() - began < 3
     assert "Traceback" not in server.log
 
 
@@ -179,10 +177,8 @@ def test_what_is_under_way_at_the_end_is_committed_and_answered(
 
 def test_a_database_that_does_not_close_does_not_keep_the_server(start: Start) -> None:
     server = start(script=STUCK, shutdown_timeout=1)
-    began = time.monotonic()
     server.process.send_signal(signal.SIGTERM)
-    assert server.process.wait(20) == 1
-    assert time.monotonic() - began < 10
+    assert server.process.wait(20) == 1  # closing would take ten minutes
     assert "could not be closed in time" in server.log
 
 

@@ -122,7 +122,7 @@ def test_a_large_file_travels_in_parts(reports_of: Callable[[str, str], Reports]
 
 def test_tracing_is_given_up_soon(reports_of: Callable[[str, str], Reports]) -> None:
     report = reports_of("unserved", "sqlite")["a_traced_function_still_works"]
-    assert report["seconds"] < 20
+    assert report["seconds"] < 40  # what is asked again and again takes minutes
     traces = [entry for entry in report["requests"] if "traces" in entry["path"]]
     assert traces
     assert all(entry["status"] in (404, 501) for entry in traces)
