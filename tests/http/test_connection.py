@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -102,3 +103,25 @@ def test_a_head_has_all_of_its_time_after_an_idle_while() -> None:
                 connection.recv(1)
         connection.sendall(NEXT[20:])
         assert reader.answer().status == 200
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        b"POST /b HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nno length\r\n",
+        b"POST /b HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n5;"
+        + b"x" * (1 << 17),
+        b"GET http://localhost HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"GET /a b HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    ],
+    ids=["chunks", "length", "target", "line"],
+)
+def test_the_refusal_of_one_is_not_read_as_the_answer_to_another(second: bytes) -> None:
+    async def never(_scope: Any, receive: Any, _send: Any) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    with live_app(never) as live, live.connect() as connection:
+        connection.sendall(NEXT + second)
+        with suppress(ConnectionResetError):
+            assert connection.recv(1) == b""

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
+import pytest
+
 from headrace.http.joining import JoinedHead
 from tests.http.live_app import live_app
 
@@ -64,3 +66,32 @@ def test_a_head_without_its_body_is_sent_before_the_connection_ends() -> None:
     with live_app(fail) as live, live.connect() as connection:
         connection.sendall(ASKED)
         assert b"".join(iter(lambda: connection.recv(1 << 16), b"")).startswith(b"HTTP/1.1 200 OK")
+
+
+async def answer_without_body(_scope: Any, _receive: Any, send: Any) -> None:
+    await send({**START, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body"})
+
+
+def test_a_head_that_has_no_body_is_sent_before_anything_else_can_be() -> None:
+    was_read = threading.Event()
+    found = []
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        await answer_without_body(scope, receive, send)
+        found.append(was_read.wait(20))  # in the loop: nothing else is done meanwhile
+
+    with live_app(answer) as live, live.connect() as connection:
+        connection.sendall(ASKED.replace(b"GET", b"HEAD"))
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200 OK")
+        was_read.set()
+    assert found == [True]
+
+
+def test_a_connection_that_ends_below_a_head_fills_no_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with live_app(answer_without_body) as live, live.connect() as connection:
+        connection.sendall(ASKED.replace(b"GET", b"HEAD") + b"no HTTP\r\n\r\n")
+        assert connection.recv(1) == b""
+    assert not caplog.records

@@ -175,8 +175,9 @@ class Connection(HttpToolsProtocol):
         """Its headers are there."""
         if self.parser.should_upgrade():
             return  # it is begun anew
-        self._head_is_there()
+        self._check_target()
         super().on_headers_complete()
+        self._head_is_there()
 
     def on_body(self, body: bytes) -> None:
         """A piece of its body is there."""
@@ -190,9 +191,12 @@ class Connection(HttpToolsProtocol):
         self._message_is_there()
         super().on_message_complete()
 
-    def _head_is_there(self) -> None:
+    def _check_target(self) -> None:
         if self.url[0] != _SLASH:
             check_target(self.url, self.headers)
+
+    def _head_is_there(self) -> None:
+        """It is in order, and its request under way or waiting."""
         self._reading_head = False
         self._body_bytes = 0
         self._head_bytes = 0  # from here on: of the trailers, which a body in chunks may have
@@ -225,6 +229,8 @@ class Connection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """An answer is written, though perhaps not read."""
+        if self._running is not None:
+            self._running.transport.flush()  # before another one is written
         super().on_response_complete()
         if self.flow.is_held:
             self.loop.call_soon(self._go_on)  # not at once: the parser may be what called us
@@ -311,8 +317,9 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, status: bytes, message: str) -> None:
         self._unset_keepalive_if_required()
         cycle: Any = self.cycle
-        if not getattr(cycle, "response_complete", True) and (
-            self._reading_head or getattr(cycle, "response_started", False)
+        is_under_way = not getattr(cycle, "response_complete", True)
+        if self.pipeline or (
+            is_under_way and (self._reading_head or getattr(cycle, "response_started", False))
         ):
             self.transport.close()  # what we say now would be read as the answer under way
             return

@@ -29,9 +29,10 @@ class ExpressConnection(Connection):
         """Its headers are there."""
         if self.parser.should_upgrade():
             return  # it is begun anew
-        self._head_is_there()
+        self._check_target()
         if not self._board():
             HttpToolsProtocol.on_headers_complete(self)
+        self._head_is_there()
 
     def on_body(self, body: bytes) -> None:
         """A piece of its body is there."""
