@@ -284,14 +284,22 @@ class Predictions:
 
     def _give_up(self, now: float) -> None:
         """Answer those that have waited so long that their predictions would come too late. Under
-        overload, workers would else be at these alone, and nobody would get an answer.
+        overload, workers would else be at these alone, and nobody would get an answer. Not those
+        that a slow worker is at, too, and may yet answer in time.
         """
         queue = self._queue
         while queue and self.policy.is_too_late(queue[0].deadline - now):
+            if self._is_under_way(queue[0]):
+                return
             request = queue.popleft()
             self._queued_bytes -= len(request.call.body)
             if not request.done.done():
                 request.done.set_exception(self._late())
+
+    def _is_under_way(self, request: _Request) -> bool:
+        return request.is_suspect and any(
+            request in batch.requests[batch.answered :] for batch in self._batches.values()
+        )
 
     def _sweep_queue(self, now: float) -> None:
         kept: deque[_Request] = deque()
