@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -103,6 +104,24 @@ def test_no_request_is_lost_while_workers_are_killed(
             for worker in server.workers():
                 worker.kill()
             assert [each.result() for each in asking] == ["None"] * 100
+
+
+def test_a_server_that_stood_still_ends_no_worker_that_has_answered(
+    serving_process: ServingLauncher, unruly: Path
+) -> None:
+    timeout = 3.0
+    server = serving_process(unruly, timeout=timeout)
+    with ThreadPoolExecutor(1) as clients:
+        worker = said(server, "pid")
+        asking = clients.submit(said, server, ("slow", 0.5))
+        wait_until(lambda: _pool(server)["under_way"] == 1)
+        front = psutil.Process(server.process.pid)
+        wait_until(lambda: front.status() == psutil.STATUS_SLEEPING)  # for what comes to it
+        front.suspend()
+        time.sleep(timeout * 1.5)  # the time itself is what matters
+        front.resume()
+        assert asking.result() == "None"
+        assert said(server, "pid") == worker
 
 
 def test_health_says_when_no_worker_can_answer(

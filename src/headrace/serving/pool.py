@@ -214,7 +214,18 @@ class Pool:
             self._streams.fail_all(why)
 
     def _look_later(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(self._pause, self._look)
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._pause, self._look_if_awake, loop.time() + self._pause)
+
+    def _look_if_awake(self, due: float) -> None:
+        """Look, but not at once after this process stood still, as when it is stopped and told to
+        continue: what its workers have said meanwhile is not read yet.
+        """
+        loop = asyncio.get_running_loop()
+        if loop.time() - due > self._pause:
+            self._timer = loop.call_later(self._pause, self._look)
+        else:
+            self._look()
 
     def _look(self) -> None:
         """See to what is too late and what hangs."""
