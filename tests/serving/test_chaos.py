@@ -192,6 +192,7 @@ def test_what_nobody_waits_for_any_more_is_not_predicted(
         assert server.ask(asked(("note", 3.0))).status == 200
         assert slow.result().status == 200
     assert notes.read_text() == "3.0\n"
+    assert "The server stopped" not in server.log
 
 
 def _pool(server: ServingProcess) -> dict[str, int]:

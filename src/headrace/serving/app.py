@@ -106,6 +106,8 @@ class ScoringApp:
         except ClientDisconnect:
             return
         except asyncio.CancelledError:
+            if request.is_gone():
+                return
             reply = shape(Unavailable("The server stopped before this was answered; ask again."))
         except Exception as error:  # noqa: BLE001 - becomes an answer
             reply = shape(_with_trace(error) if self._settings.debug else error)
