@@ -171,6 +171,13 @@ def test_nothing_outlives_a_server_that_is_killed(
         listener.bind(("127.0.0.1", server.port))
 
 
+def test_what_a_model_forks_does_not_end_with_the_thread_that_forked_it(
+    server: ServingProcess,
+) -> None:
+    """Pools of processes are started in any thread."""
+    assert said(server, "fork_in_thread") == "alive"
+
+
 def test_the_system_would_rather_end_a_worker_than_the_server(server: ServingProcess) -> None:
     def score(pid: int) -> int:
         return int(Path(f"/proc/{pid}/oom_score_adj").read_text())

@@ -10,8 +10,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -101,6 +103,32 @@ def _fork(_value: float) -> int:
     return child
 
 
+def _fork_in_thread(_value: float) -> str:
+    """What a child says once the thread that has forked it is over."""
+    (heard, tells), (told, says) = os.pipe(), os.pipe()
+
+    def fork() -> None:
+        if os.fork() == 0:
+            os.close(tells)
+            os.write(says, b"!")
+            os.write(says, os.read(heard, 9))
+            os._exit(0)
+        os.read(told, 1)  # it is under way
+
+    thread = threading.Thread(target=fork)
+    thread.start()
+    thread.join()
+    while Path(f"/proc/self/task/{thread.native_id}").exists():
+        time.sleep(0.001)
+    os.close(heard)
+    os.close(says)
+    with suppress(BrokenPipeError):
+        os.write(tells, b"alive")
+    os.close(tells)
+    with open(told, "rb") as answer:
+        return answer.read().decode()
+
+
 def _spawn(_value: float) -> int:
     """A program that keeps all that it inherits."""
     words = [sys.executable, "-c", f"import time; time.sleep({_FOREVER})"]
@@ -127,6 +155,7 @@ _DEEDS: Final[dict[str, Callable[..., str]]] = {
     "note": _deed(_note),
     "print": _deed(_print),
     "fork": _deed(_fork),
+    "fork_in_thread": _deed(_fork_in_thread),
     "spawn": _deed(_spawn),
 }
 

@@ -25,19 +25,21 @@ _MOST_DISPENSABLE: Final = 1000
 
 
 def belong_to_parent(connection: socket.socket) -> None:
-    """Make this process, and those that a model forks from it, a part of the server that started
-    it: they end with it, even where the model hangs or the server was killed, and so do programs
-    that the model starts, unless they leave this process's group. What the model prints goes to the
-    log, and no child keeps `connection`.
+    """Make this process, and those that the model forks or starts, a part of the server that
+    started it: they end with it, even where the model hangs or the server was killed, unless they
+    leave this process's group. What the model prints goes to the log, and no child keeps
+    `connection`.
     """
     os.set_inheritable(connection.fileno(), False)
     lifeline = _lifeline()
+    can_fork = hasattr(os, "register_at_fork")
     if lifeline is None or not _end_group_with(lifeline):
         _end_with_parent()
+        if can_fork:
+            os.register_at_fork(after_in_child=_end_with_parent)
     if _is_closed(connection.fileno()) or (lifeline is not None and _is_closed(lifeline)):
         sys.exit(0)  # the server ended before we could ask to end with it
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_end_with_parent)
+    if can_fork:
         os.register_at_fork(after_in_child=connection.close)
     # To stop is for the server, which lets us finish: a signal to all of its processes is not ours.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -70,6 +72,9 @@ def refuse_memory_beyond(room: int) -> None:
 
 
 def _end_with_parent() -> None:
+    """Have the system end this process with the thread that has started it, where that is all that
+    can be had: what is forked in a thread that ends soon, ends with that.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
 
