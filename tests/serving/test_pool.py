@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from headrace.errors import InvalidModel, TooManyRequests, Unavailable
+from headrace.serving import predictions
 from headrace.serving.calls import DeadlineExceeded, ModelFailed
 from headrace.serving.engines import memory
 from headrace.serving.pool import Pool
@@ -162,6 +163,20 @@ async def test_what_nobody_waits_for_any_more_is_left_out_of_a_batch(
         assert status_of(results[-1]) == 504
         await until(lambda: pool.status().under_way == 0)
         assert notes.read_text().count("\n") < 20
+
+
+@in_loop
+async def test_one_that_hangs_is_ended_once_others_have_done_what_it_was_at(
+    unruly: Path, make_pool: PoolMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds memory, and nobody waits for it: not only after the time limit."""
+    monkeypatch.setattr(predictions, "_HUNG", 0.02)
+    async with started(make_pool(unruly, timeout=60)) as pool:
+        victim = psutil.Process(int(answered((await pool.predict(call("pid"))).body)[0]))
+        victim.suspend()
+        results = await asyncio.gather(*(pool.predict(call("pid")) for _ in range(2)))
+        assert victim.pid not in {int(answered(each.body)[0]) for each in results}
+        await until(lambda: not psutil.pid_exists(victim.pid))
 
 
 @in_loop

@@ -7,6 +7,7 @@ import signal
 import threading
 from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmarks.load import LoadResult, run_load
@@ -46,4 +47,5 @@ def test_with_one_worker_hung_and_one_killed_the_others_are_hardly_slower(
 
     p99s = before.percentile(99), after.percentile(99)
     assert p99s[1] <= 2 * p99s[0], p99s
-    assert all(not victim.is_running() for victim in victims), "the one that hung was not ended"
+    _, alive = psutil.wait_procs(victims, timeout=70)  # somebody may wait for it for 60 seconds
+    assert not alive, "the one that hung was not ended"

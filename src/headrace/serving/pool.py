@@ -189,7 +189,7 @@ class Pool:
         self._workforce.retire(worker, reason, lambda: self._let_go(worker), at_once=at_once)
 
     def _let_go(self, worker: WorkerProcess) -> None:
-        """Close a worker that gets nothing new, once it has finished."""
+        """Close a worker that gets nothing new, once nobody waits for what it is at."""
         if not (self._predictions.is_busy(worker) or self._streams.is_busy(worker)):
             worker.close()
 
@@ -235,6 +235,8 @@ class Pool:
             worker.kill(loss)
         for worker in self._predictions.stuck(now):
             self._relieve(worker, now)
+        for worker in self._workforce.leaving():
+            self._let_go(worker)  # one that hangs never says that it has finished
         status = (self._predictions, self._streams)
         if any(each.queued or each.under_way for each in status):
             self._look_later()

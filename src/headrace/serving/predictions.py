@@ -109,8 +109,9 @@ class Predictions:
         return sum(len(batch.requests) for batch in self._batches.values())
 
     def is_busy(self, worker: WorkerProcess) -> bool:
-        """Whether it has a batch."""
-        return worker in self._batches
+        """Whether it is at something that somebody waits for."""
+        batch = self._batches.get(worker)
+        return batch is not None and bool(batch.left)
 
     def submit(self, call: Call, is_gone: IsGone | None = None) -> asyncio.Future[Answered]:
         """The answer to a call, once it is there; cancel it to forget the call.
