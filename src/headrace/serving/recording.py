@@ -10,15 +10,14 @@ import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from headrace.errors import HeadraceError
 from headrace.serving.engines.base import Event, Piece, Refused
 from headrace.serving.worker.calls import JSON, Call
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(NamedTuple):  # made for each request: a frozen dataclass takes four times as long
     """One request to a model and what came of it."""
 
     model: str
@@ -50,7 +49,7 @@ class Recorder(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, for the same reason
 class Recording:
     """Records the exchanges with one version."""
 
