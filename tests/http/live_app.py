@@ -50,6 +50,18 @@ def live_app(app: Any, **settings: Any) -> Iterator[LiveApp]:
             assert not thread.is_alive()
 
 
+async def body_of(receive: Any) -> bytes | None:
+    """The whole body of a request to an application; None where its client has hung up."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        body += message["body"]
+        more = message["more_body"]
+    return body
+
+
 @dataclass
 class Answer:
     """One answer off a socket."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.http.live_app import LiveApp, Reader, live_app
+from tests.http.live_app import LiveApp, Reader, body_of, live_app
 
 UPGRADE = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n"
 """What Java's own client sends with every first request over HTTP, and curl with --http2."""
@@ -19,13 +19,9 @@ CHUNKED = b"transfer-encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"
 
 async def tell(scope: Any, receive: Any, send: Any) -> None:
     """Say what was asked."""
-    body, more = b"", True
-    while more:
-        message = await receive()
-        if message["type"] != "http.request":
-            return
-        body += message["body"]
-        more = message["more_body"]
+    body = await body_of(receive)
+    if body is None:
+        return
     said = b"%b %b %b" % (scope["method"].encode(), scope["raw_path"], body)
     length = [(b"content-length", b"%d" % len(said))]
     await send({"type": "http.response.start", "status": 200, "headers": length})

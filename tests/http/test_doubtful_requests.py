@@ -14,7 +14,7 @@ import pytest
 
 from headrace.serving.app import ScoringApp
 from headrace.serving.settings import ServingSettings
-from tests.http.live_app import Answer, LiveApp, Reader, live_app
+from tests.http.live_app import Answer, LiveApp, Reader, body_of, live_app
 from tests.server.live import live_server
 
 HOST = b"host: localhost\r\n"
@@ -141,14 +141,10 @@ class Told:
         self.asked: list[tuple[str, list[tuple[bytes, bytes]]]] = []
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        body, more = b"", True
         early = list(scope["headers"])
-        while more:
-            message = await receive()
-            if message["type"] != "http.request":
-                return
-            body += message["body"]
-            more = message["more_body"]
+        body = await body_of(receive)
+        if body is None:
+            return
         assert scope["headers"] == early
         self.asked.append((scope["path"], early))
         said = b"%b %b %b" % (scope["method"].encode(), scope["raw_path"], body)

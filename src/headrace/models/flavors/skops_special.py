@@ -168,7 +168,7 @@ def _xgboost_booster(state: Mapping[str, Any]) -> Any:
     if not isinstance(content, bytearray):
         raise ValueError("an XGBoost booster has no model")
     model = model_in_state(content)
-    check_model(bytes(model), xgboost.__version__)
+    check_model(model, xgboost.__version__)
     made = xgboost.Booster()
     made.load_model(model)
     return made

@@ -9,7 +9,7 @@ in BJData. Whatever XGBoost's reader would not take, or would read in another wa
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -89,7 +89,7 @@ class _Reader:
         self.at += 1
         return found
 
-    def spans(self) -> Any:
+    def spans(self) -> Iterator[tuple[str, int, int]]:
         """The entries of an object whose `{` was read: key, first byte, byte after the last."""
         while self._peek() != ord("}"):
             name, start = self._text(), self.at

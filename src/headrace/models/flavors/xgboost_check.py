@@ -39,7 +39,7 @@ _ROUND: Final = re.compile(r"-1|[0-9]{1,9}")
 _TREES: Final = ("trees", "tree_info", "gbtree_model_param")
 
 
-def check_model(data: bytes, version: str) -> None:
+def check_model(data: bytes | bytearray, version: str) -> None:
     """Raise ValueError unless data is a model that the XGBoost of this version can read and use.
 
     NotChecked, a ValueError, where it may be one that is only not known here.
@@ -75,7 +75,7 @@ def model_in_state(data: bytes | bytearray) -> bytearray:
     return bytearray(part_of(data, "Model"))
 
 
-def _parsed(data: bytes) -> Any:
+def _parsed(data: bytes | bytearray) -> Any:
     """What a model says, by the format that XGBoost takes it for: its second byte tells."""
     if data[:2] == b"{L":
         return read_ubjson(data)
